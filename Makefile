@@ -1,0 +1,36 @@
+# Each target does its own set-up: a virtual environment in .venv with the package installed in place.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format types bench clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+# A stamp per set of extras, remade when pyproject.toml changes; each set is added to the same environment.
+$(VENV)/.installed-%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	@touch $@
+
+quickstart: $(VENV)/.installed-openmoji ## learn OpenMoji and draw new ones, in about 8 minutes
+	$(BIN)/vqgen quickstart $(ARGS)
+
+test: $(VENV)/.installed-dev lint ## lint, types and tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## formatting, lint and types, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-bench ## speed against peers, written to benchmarks/results
+	$(BIN)/python benchmarks/sampling.py $(ARGS)
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,9 @@
+"""Shared by all tests: annotations are checked at run time, few threads, nothing written outside a temporary folder."""
+
+import os
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests are about the CPU path, which is what every machine has
+
+from jaxtyping import install_import_hook
+
+install_import_hook("vqgen", "beartype.beartype")
