@@ -1,0 +1,130 @@
+"""Muon for the hidden matrices, AdamW for everything else, as one optimizer."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+# Coefficients of the quintic Newton-Schulz iteration (Jordan et al. 2024, "Muon: an optimizer for hidden layers").
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Nearly the closest orthogonal matrix, by Newton-Schulz iterations.
+
+    Args:
+        matrix: (rows, columns).
+        steps: iterations; five bring all singular values near one.
+
+    Returns:
+        (rows, columns), `U V^T` of the singular value decomposition up to about 0.3 in each singular value.
+
+    Example:
+        >>> values = torch.linalg.svdvals(orthogonalise(torch.randn(8, 16)))
+        >>> bool((values > 0.5).all() and (values < 1.5).all())
+        True
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.t()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.t()
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.t()
+
+
+class MuonAdamW(Optimizer):
+    """Momentum orthogonalised by Newton-Schulz for matrices, decoupled-decay Adam for the rest.
+
+    A group with `muon=True` holds parameters of two or more dimensions (a convolution's kernel counts as one matrix, output
+    channels by everything else). Its update `lr * 0.2 * sqrt(max(rows, columns)) * orthogonalise(momentum)` has the root mean
+    square of an AdamW update (Liu et al. 2025, 2502.16982, equation 4), so one learning rate serves both.
+
+    Args:
+        params: parameter groups; each may set any of the following.
+        lr: learning rate.
+        betas: of Adam.
+        momentum: of Muon (Nesterov).
+        weight_decay: decoupled.
+        eps: of Adam.
+        muon: whether a group is updated by Muon.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.95),
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        eps: float = 1e-8,
+        muon: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "eps": eps,
+            "muon": muon,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update all parameters that have a gradient.
+
+        Args:
+            closure: reevaluates the model and returns the loss.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if group["muon"]:
+                for p in parameters:
+                    self._muon(p, group)
+            elif parameters:
+                self._adam(parameters, group)
+        return loss
+
+    def _muon(self, p: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[p]
+        if not state:
+            state["momentum"] = torch.zeros_like(p)
+        assert p.grad is not None
+        state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+        direction = p.grad.lerp(state["momentum"], group["momentum"])
+        update = orthogonalise(direction.flatten(1))
+        scale = 0.2 * max(update.shape) ** 0.5
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        p.add_(update.view_as(p), alpha=-group["lr"] * scale)
+
+    def _adam(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        grads = [p.grad for p in parameters]
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p] = {"step": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+        states = [self.state[p] for p in parameters]
+        means, squares = [s["mean"] for s in states], [s["square"] for s in states]
+        for s in states:
+            s["step"] += 1
+        torch._foreach_lerp_(means, grads, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        correction1 = [1 - beta1 ** s["step"] for s in states]
+        denominators = torch._foreach_div(squares, [1 - beta2 ** s["step"] for s in states])
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, group["eps"])
+        torch._foreach_addcdiv_(parameters, means, denominators, [-group["lr"] / c for c in correction1])
