@@ -49,7 +49,7 @@ def _walk_to_any_end(start: Cell, along: Cell, length: int, across: Cell, breadt
     """Walk a rectangle from a corner with unit steps, wherever that ends."""
     if length < breadth:
         along, length, across, breadth = across, breadth, along, length
-    if length % 2 == 0 or breadth % 2 == 1 or breadth == 2:
+    if length % 2 == 0 or breadth % 2 == 1:
         yield from _walk_along(start, along, length, across, breadth)
     elif _is_long(length, breadth):
         front = _even_half(length)

@@ -192,7 +192,9 @@ def scan_order(name: str, *, height: int, width: int, seed: int = 0) -> ScanOrde
     check_grid(height, width)
     if name not in ORDERS:
         close = difflib.get_close_matches(name, ORDERS, n=3, cutoff=0.5)
-        advice = f"did you mean {' or '.join(map(repr, close))}?" if close else "register your own as ORDERS[name]"
+        advice = (
+            f"did you mean {' or '.join(map(repr, close))}?" if close else "register your own: ORDERS[name] = function."
+        )
         raise ValueError(f"unknown order {name!r}: {advice} Known orders: {', '.join(ORDERS)}")
     function = ORDERS[name]
     if takes_seed(function):

@@ -66,6 +66,13 @@ def test_a_failure_leaves_the_old_picture_and_no_remains(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_picture_is_replaced_by_renaming(tmp_path):
+    # Then a reader sees the whole old picture or the whole new one.
+    first = draw_order(scan_order("raster", height=2, width=2), tmp_path / "order.png", inches=1.0).stat().st_ino
+    second = draw_order(scan_order("raster", height=2, width=2), tmp_path / "order.png", inches=1.0).stat().st_ino
+    assert first != second
+
+
 def test_draw_orders_names_every_order_and_those_that_refuse(tmp_path):
     sheet = draw_orders(tmp_path / "orders.svg", height=2, width=3, columns=8).read_text()
     for name in ORDERS:

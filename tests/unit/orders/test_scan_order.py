@@ -7,8 +7,9 @@ from vqgen.orders import ORDERS, ScanOrder, available_orders, scan_order
 
 
 @pytest.fixture
-def upwards():
-    return ScanOrder("upwards", height=2, width=3, positions=torch.tensor([3, 4, 5, 0, 1, 2]))
+def downwards():
+    # Not its own inverse, so that a mistake of direction shows.
+    return ScanOrder("downwards", height=2, width=3, positions=torch.tensor([0, 3, 1, 4, 2, 5]))
 
 
 @pytest.fixture
@@ -18,12 +19,12 @@ def registered():
     ORDERS.pop("mine", None)
 
 
-def test_scan_lays_the_grid_out_in_visiting_order(upwards):
-    assert upwards.scan(torch.tensor([[[10, 11, 12], [13, 14, 15]]])).tolist() == [[13, 14, 15, 10, 11, 12]]
+def test_scan_lays_the_grid_out_in_visiting_order(downwards):
+    assert downwards.scan(torch.tensor([[[10, 11, 12], [13, 14, 15]]])).tolist() == [[10, 13, 11, 14, 12, 15]]
 
 
-def test_unscan_puts_the_sequence_back(upwards):
-    assert upwards.unscan(torch.tensor([[13, 14, 15, 10, 11, 12]])).tolist() == [[[10, 11, 12], [13, 14, 15]]]
+def test_unscan_puts_the_sequence_back(downwards):
+    assert downwards.unscan(torch.tensor([[10, 13, 11, 14, 12, 15]])).tolist() == [[[10, 11, 12], [13, 14, 15]]]
 
 
 def test_steps_are_the_inverse_of_positions():
@@ -34,55 +35,59 @@ def test_steps_are_the_inverse_of_positions():
 @pytest.mark.parametrize(
     "dtype", [torch.uint8, torch.int8, torch.uint16, torch.int16, torch.int32, torch.int64, torch.bool, torch.float32]
 )
-def test_scan_and_unscan_keep_any_dtype(upwards, dtype):
+def test_scan_and_unscan_keep_any_dtype(downwards, dtype):
     codes = torch.tensor([[[0, 1, 1], [1, 0, 1]]]).to(dtype)
-    sequence = upwards.scan(codes)
+    sequence = downwards.scan(codes)
     assert sequence.dtype == dtype
-    assert upwards.unscan(sequence).equal(codes)
+    assert downwards.unscan(sequence).equal(codes)
 
 
-def test_scan_takes_an_empty_batch(upwards):
-    assert upwards.unscan(upwards.scan(torch.empty(0, 2, 3))).shape == (0, 2, 3)
+def test_scan_takes_an_empty_batch(downwards):
+    assert downwards.unscan(downwards.scan(torch.empty(0, 2, 3))).shape == (0, 2, 3)
 
 
-def test_scan_works_on_another_device(upwards):
-    assert upwards.scan(torch.empty(2, 2, 3, device="meta")).device.type == "meta"
-    assert upwards.unscan(torch.empty(2, 6, device="meta")).shape == (2, 2, 3)
+def test_scan_works_on_another_device(downwards):
+    assert downwards.scan(torch.empty(2, 2, 3, device="meta")).device.type == "meta"
+    assert downwards.unscan(torch.empty(2, 6, device="meta")).shape == (2, 2, 3)
 
 
-def test_unscan_lets_gradients_through(upwards):
+def test_unscan_lets_gradients_through(downwards):
     losses = torch.arange(6.0).reshape(1, 6).requires_grad_()
-    (upwards.unscan(losses) * torch.arange(6).reshape(1, 2, 3)).sum().backward()
-    assert losses.grad.tolist() == [[3, 4, 5, 0, 1, 2]]
+    (downwards.unscan(losses) * torch.arange(6).reshape(1, 2, 3)).sum().backward()
+    assert losses.grad.tolist() == [[0, 3, 1, 4, 2, 5]]
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 2), (1, 2, 4), (4, 3, 3)])
-def test_scan_refuses_another_grid(upwards, shape):
+def test_scan_refuses_another_grid(downwards, shape):
     message = (
-        rf"codes must have shape \(b, 2, 3\) for order 'upwards', got \({shape[0]}, {shape[1]}, {shape[2]}\); build"
+        rf"codes must have shape \(b, 2, 3\) for order 'downwards', got \({shape[0]}, {shape[1]}, {shape[2]}\); build"
     )
     with pytest.raises(ValueError, match=message):
-        upwards.scan(torch.zeros(shape))
+        downwards.scan(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("length", [5, 7])
-def test_unscan_refuses_another_length(upwards, length):
-    message = rf"sequence must have shape \(b, 6\) for order 'upwards' on 2 x 3, got \(2, {length}\); pass the whole"
+def test_unscan_refuses_another_length(downwards, length):
+    message = rf"sequence must have shape \(b, 6\) for order 'downwards' on 2 x 3, got \(2, {length}\); pass the whole"
     with pytest.raises(ValueError, match=message):
-        upwards.unscan(torch.zeros(2, length))
+        downwards.unscan(torch.zeros(2, length))
 
 
 def test_order_keeps_its_own_copy_of_positions():
-    positions = torch.tensor([1, 0], dtype=torch.int32)
+    positions = torch.tensor([1, 0])
     order = ScanOrder("mine", height=1, width=2, positions=positions)
     positions.zero_()
     assert order.positions.tolist() == [1, 0]
+
+
+def test_order_takes_positions_of_any_integer_dtype():
+    order = ScanOrder("mine", height=1, width=2, positions=torch.tensor([1, 0], dtype=torch.int32))
     assert order.positions.dtype == torch.int64
 
 
-def test_order_cannot_be_changed(upwards):
+def test_order_cannot_be_changed(downwards):
     with pytest.raises(AttributeError):
-        upwards.name = "downwards"
+        downwards.name = "upwards"
 
 
 def test_orders_are_equal_by_name_grid_and_positions():
@@ -177,7 +182,9 @@ def test_scan_order_suggests_names_close_to_an_unknown_one(wrong, meant):
 
 
 def test_scan_order_says_how_to_register_when_nothing_is_close():
-    with pytest.raises(ValueError, match=r"unknown order 'xyzzy': register your own as ORDERS\[name\]"):
+    with pytest.raises(
+        ValueError, match=r"unknown order 'xyzzy': register your own: ORDERS\[name\] = function\. Known"
+    ):
         scan_order("xyzzy", height=2, width=2)
 
 
