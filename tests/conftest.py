@@ -6,4 +6,4 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests are about the CPU
 
 from jaxtyping import install_import_hook
 
-install_import_hook("vqgen", "beartype.beartype")
+install_import_hook("vqgen", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -13,17 +13,18 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from typing_extensions import Self
 
 FORMAT = "vqgen-1"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+
+PortableModel = TypeVar("PortableModel", bound="Portable")
 
 
 def config_of(module: nn.Module) -> dict[str, Any]:
@@ -152,7 +153,9 @@ class Portable(nn.Module):
         return folder
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, classes: Iterable[type[nn.Module]] = ()) -> Self:
+    def from_pretrained(
+        cls: type[PortableModel], folder: str | Path, classes: Iterable[type[nn.Module]] = ()
+    ) -> PortableModel:
         """Read a model from a portable folder, in evaluation mode.
 
         Args:

@@ -32,9 +32,7 @@ class ReconstructionLoss(nn.Module):
         self.l1 = l1
         self.l2 = l2
 
-    def forward(
-        self, reconstructions: Float[Tensor, "b c H W"], images: Float[Tensor, "b c H W"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, reconstructions: Float[Tensor, "b c H W"], images: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:
         """Compare.
 
         Args:

@@ -49,8 +49,8 @@ class EMAVectorQuantizer(NearestNeighbourQuantizer):
         commitment: float = 0.25,
         l2_normalise: bool = False,
         kmeans_start: bool = True,
-        restart_below: float = 0.03,
-        usage_decay: float = 0.99,
+        restart_below: float = 0.1,
+        usage_decay: float = 0.95,
     ) -> None:
         super().__init__(
             codebook_size,

@@ -19,7 +19,7 @@ class NearestNeighbourQuantizer(Quantizer):
     """Each latent becomes its nearest codebook vector; the gradient passes straight through (1711.00937, section 3.2).
 
     Everything is computed in fp32, whatever the autocast. In training mode, the first batch places the codebook by k-means, and
-    a code that is used less often than `restart_below` of an equal share is moved onto a random latent of the batch. With several
+    a code that is used less often than `restart_below` of an equal share is moved onto a latent of the batch that is badly served. With several
     processes, counts, samples and restarts are those of all of them together.
 
     Args:
@@ -48,8 +48,8 @@ class NearestNeighbourQuantizer(Quantizer):
         commitment: float = 0.25,
         l2_normalise: bool = False,
         kmeans_start: bool = True,
-        restart_below: float = 0.03,
-        usage_decay: float = 0.99,
+        restart_below: float = 0.1,
+        usage_decay: float = 0.95,
     ) -> None:
         super().__init__()
         if codebook_size < 1 or dim < 1:
@@ -123,7 +123,7 @@ class NearestNeighbourQuantizer(Quantizer):
         Raises:
             ValueError: if a code is out of range.
         """
-        if codes.numel() and not (0 <= int(codes.min()) and int(codes.max()) < self.codebook_size):
+        if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < self.codebook_size):
             raise ValueError(
                 f"codes must be in [0, {self.codebook_size}), got {int(codes.min())} to {int(codes.max())}; "
                 "do they come from another tokenizer?"
@@ -166,18 +166,27 @@ class NearestNeighbourQuantizer(Quantizer):
 
     @torch.no_grad()
     def _restart_dead(self, rows: Float[Tensor, "n d"], codes: Int[Tensor, "n"]) -> None:
+        if not self.restart_below:
+            return
         counts = sum_over_processes(torch.bincount(codes, minlength=self.codebook_size).float())
         self.usage.mul_(self.usage_decay).add_(counts / counts.sum(), alpha=1 - self.usage_decay)
         dead = self.usage < self.restart_below / self.codebook_size
         if not dead.any():
             return
         wanted = int(dead.sum())
-        candidates = gather_rows(_sample(rows, wanted))
+        # Latents far from their code are the likelier to get one of their own, as in k-means++: images have large plain areas,
+        # and a latent taken evenly would most often repeat the code of the background.
+        errors = (rows - self._vectors()[codes]).square().sum(1)
+        candidates = gather_rows(_sample(rows, wanted, errors))
         self._place(dead, from_first_process(_sample(candidates, wanted)))
         self.usage[dead] = 1 / self.codebook_size
 
 
-def _sample(rows: Float[Tensor, "n d"], count: int) -> Float[Tensor, "m d"]:
-    """Random rows, each at most once where there are enough."""
-    order = torch.randperm(len(rows), device=rows.device)
+def _sample(rows: Float[Tensor, "n d"], count: int, weights: Float[Tensor, "n"] | None = None) -> Float[Tensor, "m d"]:
+    """Random rows, each at most once where there are enough; the likelier the greater its weight."""
+    # The largest log(weight) + Gumbel noise: weighted sampling without replacement for any number of rows.
+    keys = -torch.empty(len(rows), device=rows.device).exponential_().log()
+    if weights is not None:
+        keys += (weights + 1e-12).log()
+    order = keys.argsort(descending=True)
     return rows[order.repeat(-(-count // len(rows)))[:count]]

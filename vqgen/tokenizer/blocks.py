@@ -150,4 +150,3 @@ __all__ = [
     "group_norm",
     "level",
 ]
-

@@ -1,0 +1,184 @@
+"""The `vqgen` program: one function per command, each importing what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from vqgen import __version__
+
+LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
+
+EPILOG = """\
+training:
+  fit, validate, test, predict    LightningCLI: vqgen fit --config configs/tokenizer/openmoji.yaml
+                                  (vqgen fit --help lists every option)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program.
+
+    Args:
+        arguments: what follows the program's name; None takes the command line's.
+
+    Raises:
+        SystemExit: with 2 and a message on what to do, if the user's input cannot be used.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and arguments[0] in LIGHTNING_COMMANDS:
+        from vqgen.training.cli import main as lightning_main
+
+        lightning_main(arguments)
+        return
+    options = make_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands but Lightning's."""
+    parser = argparse.ArgumentParser(
+        prog="vqgen",
+        description="Two-stage image generation, with the scan order as a choice.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vqgen {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_quickstart(commands)
+    _add_sample(commands)
+    _add_orders(commands)
+    _add_tokenize(commands)
+    return parser
+
+
+def quickstart(options: argparse.Namespace) -> None:
+    """Learn OpenMoji, tokenizer and prior, and draw new emoji."""
+    from vqgen.training.quickstart import quickstart as run
+
+    run(options.out, minutes=options.minutes, order=options.order, overwrite=options.overwrite, seed=options.seed)
+
+
+def sample(options: argparse.Namespace) -> None:
+    """Draw images from a trained pipeline into one picture."""
+    import torch
+
+    from vqgen.pictures import picture_grid, save_filling_gif, save_picture
+    from vqgen.pipeline import Pipeline
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline = Pipeline.from_pretrained(options.folder).to(device)
+    condition = options.condition
+    if condition is not None:
+        condition = condition[0] if len(condition) == 1 else [condition[i % len(condition)] for i in range(options.n)]
+    images = pipeline.generate(
+        options.n,
+        condition,
+        options.order,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        guidance=options.guidance,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    columns = options.columns or min(options.n, 8)
+    print(f"wrote {save_picture(picture_grid(images, columns), options.out)}")
+    if options.gif:
+        order = pipeline.resolve_order(options.order)
+        print(f"wrote {save_filling_gif(images, order, options.gif, columns=columns)}")
+
+
+def orders_list(options: argparse.Namespace) -> None:
+    """Name every order with its one-line definition."""
+    from vqgen.orders import ORDERS, definition
+
+    width = max(map(len, ORDERS))
+    for name in ORDERS:
+        print(f"{name:{width}}  {definition(name)}")
+
+
+def orders_show(options: argparse.Namespace) -> None:
+    """Draw an order, or print its positions."""
+    from vqgen.orders import draw_order, measure_locality, scan_order
+
+    order = scan_order(options.name, height=options.height, width=options.width, seed=options.seed)
+    if options.out is not None:
+        draw_order(order, options.out)
+        print(f"wrote {options.out}")
+    else:
+        digits = len(str(order.positions.numel() - 1))
+        for row in order.steps.view(order.height, order.width).tolist():
+            print(" ".join(f"{step:{digits}d}" for step in row))
+    print(measure_locality(order))
+
+
+def tokenize(options: argparse.Namespace) -> None:
+    """Encode a data set's images once and write the code grids."""
+    from vqgen.data.tokenize import tokenize_source
+
+    tokenize_source(options)
+
+
+def _add_quickstart(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("quickstart", help="learn OpenMoji and draw new ones", description=quickstart.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="folder (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=7.5, help="time to spend in all (default: %(default)s)")
+    parser.add_argument("--order", default="raster", help="scan order, see `vqgen orders list` (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the folder without asking")
+    parser.set_defaults(run=quickstart)
+
+
+def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("sample", help="draw images from a trained pipeline", description=sample.__doc__)
+    parser.add_argument(
+        "folder", type=Path, help="holds tokenizer/ and prior/, as `vqgen fit` and quickstart write them"
+    )
+    parser.add_argument("--n", type=int, default=16, help="number of images (default: %(default)s)")
+    parser.add_argument(
+        "--condition", nargs="+", help="class name or number; several are taken in turn (default: no class)"
+    )
+    parser.add_argument("--order", help="scan order (default: the one trained in)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the likeliest (default: %(default)s)")
+    parser.add_argument("--top-k", type=int, help="keep the k likeliest codes (default: all)")
+    parser.add_argument("--top-p", type=float, help="keep codes up to this probability (default: all)")
+    parser.add_argument("--guidance", type=float, default=1.0, help="classifier-free scale (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=64, help="drawn at a time (default: %(default)s)")
+    parser.add_argument("--columns", type=int, help="images a row (default: up to 8)")
+    parser.add_argument("--device", help="such as cpu or cuda (default: a GPU if there is one)")
+    parser.add_argument("--out", type=Path, default=Path("samples.png"), help="picture (default: %(default)s)")
+    parser.add_argument("--gif", type=Path, help="also show how the images fill in, step by step")
+    parser.set_defaults(run=sample)
+
+
+def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("orders", help="list and draw scan orders")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="name every order", description=orders_list.__doc__)
+    listing.set_defaults(run=orders_list)
+    show = actions.add_parser("show", help="draw an order", description=orders_show.__doc__)
+    show.add_argument("name", help="see `vqgen orders list`")
+    show.add_argument("--height", type=int, default=16, help="rows of the grid (default: %(default)s)")
+    show.add_argument("--width", type=int, default=16, help="columns of the grid (default: %(default)s)")
+    show.add_argument("--seed", type=int, default=0, help="for orders that are drawn (default: %(default)s)")
+    show.add_argument("--out", type=Path, help="PNG or SVG to write; without it the step of each cell is printed")
+    show.set_defaults(run=orders_show)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"vqgen: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,370 @@
+"""The whole of two-stage generation: tokenizer, scan order, prior and sampler, in the order they act.
+
+images -> tokenizer.encode -> codes -> order.scan -> sequence -> prior -> sampler -> sequence -> order.unscan -> codes
+-> tokenizer.decode -> images
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.checkpoint import read_config
+from vqgen.metrics.likelihood import Likelihood, likelihood
+from vqgen.orders import OrderPolicy, ScanOrder, order_policy_from_description, scan_order
+from vqgen.prior import Prior
+from vqgen.sampling import sample_autoregressive
+from vqgen.tokenizer import Tokenizer
+
+Condition = int | str | Sequence[int | str] | Int[Tensor, " b"] | None
+OnStep = Callable[[int, Int[Tensor, "b t"]], None]
+
+
+class Pipeline:
+    """A tokenizer and a prior that belong together, and the order(s) the prior was trained in.
+
+    Args:
+        tokenizer: images to codes and back.
+        prior: models the codes; its grid and codebook fit the tokenizer's.
+        order: the policy the prior was trained under; anything but a random order per sample ties it to that order.
+        class_names: names of the class labels, or empty.
+
+    Raises:
+        ValueError: if the parts do not fit each other.
+
+    Example:
+        >>> from vqgen.orders import order_policy
+        >>> from vqgen.quantizers import EMAVectorQuantizer
+        >>> from vqgen.tokenizer import Decoder, Encoder
+        >>> size = dict(channels=8, multipliers=(1, 2), latent_channels=8)
+        >>> tokenizer = Tokenizer(Encoder(**size), Decoder(**size), EMAVectorQuantizer(codebook_size=16, dim=4))
+        >>> prior = Prior(16, height=4, width=4, dim=16, depth=1, heads=2)
+        >>> pipeline = Pipeline(tokenizer, prior, order_policy("hilbert", height=4, width=4))
+        >>> pipeline.generate(2, seed=1).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prior: Prior, order: OrderPolicy, class_names: Sequence[str] = ()) -> None:
+        if tokenizer.codebook_size != prior.codebook_size:
+            raise ValueError(
+                f"the tokenizer has {tokenizer.codebook_size} codes and the prior models {prior.codebook_size}; "
+                "give the prior the tokenizer it was trained on"
+            )
+        if (order.height, order.width) != (prior.height, prior.width):
+            raise ValueError(
+                f"the order visits a grid of {order.height} x {order.width}, the prior models one of "
+                f"{prior.height} x {prior.width}; make the order for the prior's grid"
+            )
+        if class_names and len(class_names) != prior.num_classes:
+            raise ValueError(f"the prior has {prior.num_classes} classes, got {len(class_names)} class names")
+        self.tokenizer = tokenizer.eval()
+        self.prior = prior.eval()
+        self.order = order
+        self.class_names = tuple(class_names)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) in pixels of the images that are generated."""
+        cell = self.tokenizer.downsampling
+        return self.prior.height * cell, self.prior.width * cell
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return next(self.prior.parameters()).device
+
+    def to(self, device: torch.device | str) -> Pipeline:
+        """Move both models; returns the pipeline itself."""
+        self.tokenizer.to(device)
+        self.prior.to(device)
+        return self
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, classes: Iterable[type[nn.Module]] = ()) -> Pipeline:
+        """Read a pipeline from a folder that holds `tokenizer/` and `prior/`.
+
+        Args:
+            folder: what `save_pretrained`, `vqgen fit` or `vqgen quickstart` wrote.
+            classes: classes from outside vqgen that the models are made of.
+
+        Returns:
+            The pipeline, on the CPU, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: if a part is missing.
+            ValueError: if a part is damaged, or the prior was trained on the codes of another tokenizer.
+        """
+        folder = Path(folder)
+        metadata = read_config(folder / "prior").get("metadata", {})
+        missing = {"order", "tokenizer"} - set(metadata)
+        if missing:
+            raise ValueError(f"{folder / 'prior'} does not record its {' and '.join(sorted(missing))}; save it again")
+        found = read_config(folder / "tokenizer")["fingerprint"]
+        check_tokenizer(metadata["tokenizer"], found, where=folder)
+        return cls(
+            Tokenizer.from_pretrained(folder / "tokenizer", classes),
+            Prior.from_pretrained(folder / "prior", classes),
+            order_policy_from_description(metadata["order"]),
+            metadata.get("class_names", ()),
+        )
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write `tokenizer/` and `prior/`; the prior records its order, class names and the tokenizer's fingerprint.
+
+        Args:
+            folder: where to write; a pipeline that is there already is replaced.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        fingerprint = self.tokenizer.fingerprint()
+        there = folder / "tokenizer"
+        if not there.exists() or read_config(there)["fingerprint"] != fingerprint:
+            self.tokenizer.save_pretrained(there)
+        self.prior.save_pretrained(
+            folder / "prior",
+            order=self.order.describe(),
+            tokenizer=fingerprint,
+            class_names=list(self.class_names),
+            image_size=list(self.image_size),
+        )
+        return folder
+
+    @torch.no_grad()
+    def generate(
+        self,
+        count: int,
+        condition: Condition = None,
+        order: str | ScanOrder | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float | Callable[[float], float] = 1.0,
+        seed: int = 0,
+        batch_size: int = 64,
+        prefix: Int[Tensor, "b m"] | None = None,
+        on_step: OnStep | None = None,
+    ) -> Float[Tensor, "b c H W"]:
+        """Draw images. Image i is decided by (seed, i) and its condition, not by `count` or `batch_size`.
+
+        Args:
+            count: how many.
+            condition: a class (name or number) for all, one per image, or None for none.
+            order: the order to draw in; None takes the one the prior was trained in (raster, if it was trained in any).
+            temperature: >= 0; 0 takes the most probable code.
+            top_k: keep the k most probable codes; None keeps all.
+            top_p: keep the fewest codes that together reach this probability, in (0, 1]; None keeps all.
+            guidance: classifier-free guidance scale, or a function of progress in [0, 1]; 1 is none.
+            seed: of the randomness.
+            batch_size: how many are drawn at a time, which bounds memory.
+            prefix: codes of the first m steps in visiting order, (count, m), to keep.
+            on_step: called after each step with the step and the sequences of the batch so far.
+
+        Returns:
+            (count, c, H, W) in [-1, 1], on the CPU.
+
+        Raises:
+            ValueError: if an argument is out of range, or the order is not one the prior knows.
+        """
+        codes = self.generate_codes(
+            count,
+            condition,
+            order,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            guidance=guidance,
+            seed=seed,
+            batch_size=batch_size,
+            prefix=prefix,
+            on_step=on_step,
+        )
+        return torch.cat([self.decode(chunk) for chunk in codes.split(batch_size)])
+
+    def generate_codes(
+        self,
+        count: int,
+        condition: Condition = None,
+        order: str | ScanOrder | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        guidance: float | Callable[[float], float] = 1.0,
+        seed: int = 0,
+        batch_size: int = 64,
+        prefix: Int[Tensor, "b m"] | None = None,
+        on_step: OnStep | None = None,
+    ) -> Int[Tensor, "b h w"]:
+        """Draw code grids; `generate` without the decoder.
+
+        Args:
+            count: how many.
+            condition: as in `generate`.
+            order: as in `generate`.
+            temperature: as in `generate`.
+            top_k: as in `generate`.
+            top_p: as in `generate`.
+            guidance: as in `generate`.
+            seed: as in `generate`.
+            batch_size: as in `generate`.
+            prefix: as in `generate`.
+            on_step: as in `generate`.
+
+        Returns:
+            (count, h, w) int64, on the CPU.
+
+        Raises:
+            ValueError: as `generate`.
+        """
+        if count < 1 or batch_size < 1:
+            raise ValueError(f"count and batch_size must be >= 1, got count={count}, batch_size={batch_size}")
+        if prefix is not None and len(prefix) != count:
+            raise ValueError(f"expected one prefix per image, {count}, got {len(prefix)}")
+        visited = self.resolve_order(order)
+        labels = self.labels(condition, count)
+        grids = []
+        for start in range(0, count, batch_size):
+            stop = min(count, start + batch_size)
+            sequence = sample_autoregressive(
+                self.prior,
+                visited.positions.to(self.device),
+                None if labels is None else labels[start:stop],
+                batch_size=stop - start,
+                prefix=None if prefix is None else prefix[start:stop].to(self.device),
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                guidance=guidance,
+                seed=seed,
+                first_index=start,
+                on_step=on_step,
+            )
+            grids.append(visited.unscan(sequence).cpu())
+        return torch.cat(grids)
+
+    def decode(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c H W"]:
+        """Images of codes, (b, c, H, W) in [-1, 1], on the CPU."""
+        return self.tokenizer.decode(codes.to(self.device)).cpu()
+
+    def reconstruct(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H W"]:
+        """Images through the tokenizer and back, (b, c, H, W) in [-1, 1], on the CPU."""
+        return self.decode(self.tokenizer.encode(images.to(self.device)))
+
+    def log_likelihood(
+        self,
+        images: Float[Tensor, "b c H W"],
+        condition: Condition = None,
+        order: str | ScanOrder | None = None,
+    ) -> Likelihood:
+        """Exact likelihood of the images' codes: nats per code, bits per dimension, and the map per cell.
+
+        Args:
+            images: (b, c, H, W) in [-1, 1].
+            condition: as in `generate`.
+            order: as in `generate`.
+
+        Returns:
+            The likelihood of the code part; what the decoder leaves out is not in it.
+
+        Raises:
+            ValueError: if the images do not fit the prior's grid, or the order is not one the prior knows.
+        """
+        visited = self.resolve_order(order)
+        codes = self.tokenizer.encode(images.to(self.device))
+        return likelihood(
+            self.prior,
+            visited.scan(codes),
+            visited.positions.to(self.device),
+            self.labels(condition, len(images)),
+            downsampling=self.tokenizer.downsampling,
+            channels=images.shape[1],
+        )
+
+    def resolve_order(self, order: str | ScanOrder | None) -> ScanOrder:
+        """The order to use, refusing one that the prior was not trained in.
+
+        Args:
+            order: a name, an order, or None for the prior's own (raster, if it was trained in any).
+
+        Returns:
+            The order.
+
+        Raises:
+            ValueError: naming the order asked for and the one trained in.
+        """
+        trained = self.order.fixed
+        if order is None and trained is not None:
+            return trained
+        if isinstance(order, str) and trained is not None and order == trained.name:
+            return trained
+        if order is None or isinstance(order, str):
+            order = scan_order(order or "raster", height=self.prior.height, width=self.prior.width)
+        if trained is not None and not torch.equal(order.positions, trained.positions):
+            raise ValueError(
+                f"this prior was trained in the order {trained.name!r} and knows no other, got {order.name!r}; "
+                "leave the order out, or train a prior with order random-per-sample"
+            )
+        if (order.height, order.width) != (self.prior.height, self.prior.width):
+            raise ValueError(
+                f"the order visits a grid of {order.height} x {order.width}, the prior models one of "
+                f"{self.prior.height} x {self.prior.width}; make the order for the prior's grid"
+            )
+        return order
+
+    def labels(self, condition: Condition, count: int) -> Int[Tensor, " b"] | None:
+        """Class labels of a condition.
+
+        Args:
+            condition: a class name or number, one per image, or None.
+            count: number of images.
+
+        Returns:
+            (count,) int64 on the pipeline's device, or None.
+
+        Raises:
+            ValueError: if a class is unknown or the number of conditions differs from `count`.
+        """
+        if condition is None:
+            return None
+        if self.prior.num_classes == 0:
+            raise ValueError("this prior was trained without classes; leave the condition out")
+        listed = condition.tolist() if isinstance(condition, Tensor) else condition
+        values = [listed] * count if isinstance(listed, (int, str)) else list(listed)
+        if len(values) != count:
+            raise ValueError(f"expected one condition, or one for each of {count} images, got {len(values)}")
+        return torch.tensor([self._label(value) for value in values], device=self.device)
+
+    def _label(self, value: int | str) -> int:
+        if isinstance(value, str) and value in self.class_names:
+            return self.class_names.index(value)
+        if isinstance(value, str) and value.lstrip("-").isdigit():
+            value = int(value)
+        if isinstance(value, int) and -1 <= value < self.prior.num_classes:
+            return value
+        known = ", ".join(self.class_names) or f"0 to {self.prior.num_classes - 1}"
+        raise ValueError(f"unknown class {value!r}; expected one of: {known} (or -1 for none)")
+
+
+def check_tokenizer(expected: str, found: str, *, where: str | Path) -> None:
+    """Refuse a tokenizer other than the one a prior or a set of codes was made with.
+
+    Args:
+        expected: fingerprint recorded with the prior.
+        found: fingerprint of the tokenizer that is there.
+        where: what to name in the error.
+
+    Raises:
+        ValueError: naming both, if they differ.
+    """
+    if expected != found:
+        raise ValueError(
+            f"{where}: the prior was trained on the codes of tokenizer {expected}, but the tokenizer here is {found}; "
+            "put back the tokenizer it was trained on, or train the prior again"
+        )

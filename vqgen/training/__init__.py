@@ -1,0 +1,9 @@
+"""Training with Lightning: modules for both stages, the optimization recipe, and the command line."""
+
+from vqgen.training.muon import MuonAdamW, orthogonalise
+from vqgen.training.optimization import Optimization
+from vqgen.training.prior import PriorModule
+from vqgen.training.seed_each_step import SeedEachStep
+from vqgen.training.tokenizer import TokenizerModule
+
+__all__ = ["MuonAdamW", "Optimization", "PriorModule", "SeedEachStep", "TokenizerModule", "orthogonalise"]

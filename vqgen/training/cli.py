@@ -1,0 +1,67 @@
+"""`vqgen fit | validate | test | predict`: LightningCLI with vqgen's defaults."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import set_parsing_settings
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+from vqgen.training.seed_each_step import SeedEachStep
+
+TRAINER_DEFAULTS = {
+    # The data modules' own loader shards over processes and resumes mid-epoch; Lightning's sampler would undo both.
+    "use_distributed_sampler": False,
+}
+
+
+class VqgenCLI(LightningCLI):
+    """LightningCLI whose models and data are named by `class_path`, with the values that one gives the other linked."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what the data decides, and seed each step."""
+        parser.add_lightning_class_args(SeedEachStep, "seed_each_step")
+        parser.link_arguments("seed_everything", "seed_each_step.seed", compute_fn=lambda seed: int(seed or 0))
+        for name in ("image_size", "num_classes"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def after_fit(self) -> None:
+        """Write the portable folder."""
+        folder = getattr(self.model, "folder", None)
+        if folder is not None and self.trainer.is_global_zero:
+            self.model.save_pretrained(folder)
+            logging.getLogger("pytorch_lightning").info("Wrote %s", Path(folder))
+
+
+class SaveConfigAnew(SaveConfigCallback):
+    """Saves the full config beside the logs, over that of an earlier run in the same folder."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "overwrite": True})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run LightningCLI.
+
+    Args:
+        arguments: what follows the program's name; None takes the command line's.
+    """
+    # Configs build on each other by interpolation; `omegaconf+` resolves it after all files are merged.
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    VqgenCLI(
+        pl.LightningModule,
+        pl.LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=SaveConfigAnew,
+        seed_everything_default=0,
+        trainer_defaults=TRAINER_DEFAULTS,
+        parser_kwargs={
+            "parser_mode": "omegaconf+",
+            "description": "Train, validate, test and predict: vqgen fit --config configs/tokenizer/openmoji.yaml",
+        },
+        args=arguments,
+    )

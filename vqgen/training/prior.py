@@ -1,0 +1,191 @@
+"""Stage 2: training the prior on the codes of a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqgen.data.source import ImageBatch
+from vqgen.orders import order_policy
+from vqgen.pictures import picture_grid
+from vqgen.pipeline import Pipeline, check_tokenizer
+from vqgen.prior import Prior
+from vqgen.tokenizer import Tokenizer
+from vqgen.training.image_log import log_picture
+from vqgen.training.optimization import Optimization
+
+ORDER_KEY = "vqgen_order"
+TOKENIZER_KEY = "vqgen_tokenizer"
+
+
+class PriorModule(pl.LightningModule):
+    """Trains a prior by teacher forcing on grids of codes, in the chosen scan order.
+
+    Batches are cached codes, or images, which the frozen tokenizer encodes on the way. Logged: `train/nll` and `validation/nll` (nats
+    per code), and a picture of samples.
+
+    Args:
+        tokenizer: folder of the trained tokenizer.
+        prior: called with codebook size, grid height, grid width and number of classes; what is set in a config is the rest.
+        image_size: (H, W) of the images; given by the data.
+        num_classes: number of classes, 0 for none; given by the data.
+        order: a scan order by name, or `random-per-sample`.
+        order_seed: for orders that are drawn once (`random`).
+        optimization: optimizer, learning rate, schedule.
+        folder: where the portable pipeline (tokenizer and prior) is written at the end of `fit`; None writes nothing.
+        label_smoothing: of the training loss, in [0, 1); validation is never smoothed.
+        samples: number of images in the logged picture; 0 logs none.
+        top_k: for those samples.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str,
+        prior: Callable[[int, int, int, int], Prior],
+        image_size: tuple[int, int],
+        num_classes: int = 0,
+        order: str = "raster",
+        order_seed: int = 0,
+        optimization: Optimization = Optimization(),  # noqa: B008  (frozen)
+        folder: str | None = None,
+        label_smoothing: float = 0.0,
+        samples: int = 8,
+        top_k: int | None = 100,
+    ) -> None:
+        super().__init__()
+        frozen = Tokenizer.from_pretrained(tokenizer).requires_grad_(False)
+        height, width = frozen.grid_size(image_size)
+        # In a list, so that it is no submodule: checkpoints of the prior do not hold the tokenizer's weights.
+        self._frozen = [frozen]
+        self.tokenizer_fingerprint = frozen.fingerprint()
+        self.prior = prior(frozen.codebook_size, height, width, num_classes)
+        self.policy = order_policy(order, height=height, width=width, seed=order_seed)
+        self.optimization = optimization
+        self.folder = folder
+        self.label_smoothing = label_smoothing
+        self.samples = samples
+        self.top_k = top_k
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The frozen tokenizer, on the prior's device."""
+        return self._frozen[0].to(self.device)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Tokenizer, prior and order together, in evaluation mode."""
+        data = getattr(self._trainer, "datamodule", None)
+        return Pipeline(self.tokenizer, self.prior, self.policy, () if data is None else data.class_names)
+
+    def setup(self, stage: str) -> None:
+        """Refuse codes of another tokenizer, before anything runs."""
+        expected = getattr(getattr(self.trainer, "datamodule", None), "tokenizer_fingerprint", None)
+        if expected is not None:
+            check_tokenizer(self.tokenizer_fingerprint, expected, where="training data")
+
+    def loss(
+        self,
+        codes: Int[Tensor, "b h w"],
+        labels: Int[Tensor, " b"],
+        generator: torch.Generator | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Float[Tensor, ""]:
+        """Mean negative log-likelihood of codes, in nats per code.
+
+        Args:
+            codes: (b, h, w).
+            labels: (b,) with -1 for none; ignored by an unconditional prior.
+            generator: of random orders; None takes torch's own.
+            label_smoothing: share of probability spread over all codes, in [0, 1).
+
+        Returns:
+            The loss, a scalar.
+        """
+        positions = self.policy.positions(len(codes), generator).to(codes.device)
+        sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n), each sample in its own order
+        logits = self.prior(sequence, positions, labels if self.prior.num_classes else None)
+        return F.cross_entropy(logits.flatten(0, 1).float(), sequence.flatten(), label_smoothing=label_smoothing)
+
+    def training_step(self, batch: Any, batch_index: int) -> Float[Tensor, ""]:
+        """Loss of a batch of codes or images."""
+        loss = self.loss(self._codes(batch), batch.labels, label_smoothing=self.label_smoothing)
+        self.log("train/nll", loss.detach(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        """Negative log-likelihood of a batch; random orders are the same in every validation."""
+        generator = torch.Generator().manual_seed(batch_index)
+        nll = self.loss(self._codes(batch), batch.labels, generator)
+        self.log("validation/nll", nll, prog_bar=True, sync_dist=True, batch_size=len(batch.labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Draw samples and log their picture."""
+        if not self.samples or self.trainer.sanity_checking or not self.trainer.is_global_zero:
+            return
+        classes = self.prior.num_classes
+        labels = torch.arange(self.samples) % classes if classes else None
+        images = self.pipeline.generate(
+            self.samples, labels, top_k=None if self.top_k is None else min(self.top_k, self.prior.codebook_size)
+        )
+        log_picture(self.trainer, "validation/samples", picture_grid(images, columns=min(8, self.samples)))
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Any, batch_index: int) -> Float[Tensor, "b h w"]:
+        """Nats of every cell of a batch, (b, h, w)."""
+        from vqgen.metrics import likelihood
+
+        codes = self._codes(batch)
+        positions = self.policy.positions(len(codes), torch.Generator().manual_seed(batch_index)).to(codes.device)
+        result = likelihood(
+            self.prior,
+            codes.flatten(1).gather(1, positions),
+            positions,
+            batch.labels if self.prior.num_classes else None,
+            downsampling=self.tokenizer.downsampling,
+        )
+        return result.nats
+
+    def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
+        """Optimizer and schedule, as `optimization` says."""
+        return self.optimization.build(self.prior, [self.prior.head], self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record the order and the tokenizer beside the weights."""
+        checkpoint[ORDER_KEY] = self.policy.describe()
+        checkpoint[TOKENIZER_KEY] = self.tokenizer_fingerprint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on with another order or another tokenizer."""
+        trained = checkpoint[ORDER_KEY]
+        if trained != self.policy.describe():
+            raise ValueError(
+                f"the checkpoint was trained in the order {trained}, this run has {self.policy.describe()}; "
+                "set the order back, or start a new run in another folder"
+            )
+        check_tokenizer(checkpoint[TOKENIZER_KEY], self.tokenizer_fingerprint, where="checkpoint")
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the portable pipeline: `tokenizer/` and `prior/`.
+
+        Args:
+            folder: where to write.
+
+        Returns:
+            The folder.
+        """
+        training = self.prior.training
+        try:
+            return self.pipeline.save_pretrained(folder)
+        finally:
+            self.prior.train(training)
+
+    def _codes(self, batch: Any) -> Int[Tensor, "b h w"]:
+        return self.tokenizer.encode(batch.images) if isinstance(batch, ImageBatch) else batch.codes
