@@ -122,7 +122,8 @@ def save_filling_gif(
 ) -> Path:
     """Animate how the cells of images were filled in, in scan order.
 
-    A cell appears, at the step at which its code was drawn, as it looks in the finished image; the cell just drawn is framed.
+    A cell appears, at the step at which its code was drawn, as it looks in the finished image; the cell just drawn is
+    framed.
 
     Args:
         images: (b, c, H, W) in [-1, 1], finished.

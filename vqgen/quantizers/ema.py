@@ -12,8 +12,8 @@ from vqgen.quantizers.processes import sum_over_processes
 class EMAVectorQuantizer(NearestNeighbourQuantizer):
     """Nearest-neighbour quantizer whose codes are moving averages of their latents (1711.00937, appendix A.1).
 
-    `N_k <- decay N_k + (1 - decay) n_k`, `m_k <- decay m_k + (1 - decay) sum z`, `e_k = m_k / N_k`, with Laplace smoothing of the
-    counts. The only loss is `commitment * ||z - sg[e]||^2`.
+    `N_k <- decay N_k + (1 - decay) n_k`, `m_k <- decay m_k + (1 - decay) sum z`, `e_k = m_k / N_k`, with Laplace
+    smoothing of the counts. The only loss is `commitment * ||z - sg[e]||^2`.
 
     Args:
         codebook_size: number of codes k.

@@ -11,8 +11,8 @@ from vqgen.quantizers.nearest import nearest_codes
 def kmeans(samples: Float[Tensor, "m d"], clusters: int, iterations: int = 10) -> Float[Tensor, "k d"]:
     """Centres of `clusters` clusters by Lloyd's algorithm, started on random samples.
 
-    Uses the global torch generator. Where there are fewer samples than clusters, samples are repeated with a little noise;
-    a cluster that loses all its samples restarts on a random one.
+    Uses the global torch generator. Where there are fewer samples than clusters, samples are repeated with a little
+    noise; a cluster that loses all its samples restarts on a random one.
 
     Args:
         samples: (m, d), m >= 1.

@@ -13,8 +13,8 @@ def nearest_codes(
 ) -> Int[Tensor, "n"]:
     """Index of the codebook vector nearest to each latent in Euclidean distance.
 
-    `argmin_k ||z - e_k||^2 = argmax_k (z . e_k - ||e_k||^2 / 2)`, so that one matrix product per block of rows decides. A block
-    never holds more than `block_elements` scores: 16 MiB in fp32, whatever n and k are.
+    `argmin_k ||z - e_k||^2 = argmax_k (z . e_k - ||e_k||^2 / 2)`, so that one matrix product per block of rows decides.
+    A block never holds more than `block_elements` scores: 16 MiB in fp32, whatever n and k are.
 
     Args:
         latents: (n, d) fp32.

@@ -18,16 +18,16 @@ KMEANS_SAMPLES_PER_CODE = 16
 class NearestNeighbourQuantizer(Quantizer):
     """Each latent becomes its nearest codebook vector; the gradient passes straight through (1711.00937, section 3.2).
 
-    Everything is computed in fp32, whatever the autocast. In training mode, the first batch places the codebook by k-means, and
-    a code that is used less often than `restart_below` of an equal share is moved onto a latent of the batch that is badly served. With several
-    processes, counts, samples and restarts are those of all of them together.
+    Everything is computed in fp32, whatever the autocast. In training mode, the first batch places the codebook by
+    k-means, and a code that is used less often than `restart_below` of an equal share is moved onto a latent of the
+    batch that is badly served. With several processes, counts, samples and restarts are those of all of them together.
 
     Args:
         codebook_size: number of codes k, >= 1.
         dim: width of a latent d, >= 1.
         commitment: weight of the commitment loss (beta), >= 0.
-        l2_normalise: compare directions: latents and codes are put on the unit sphere (2110.04627, section 3.2). Best with a
-            low `dim` (8 to 32).
+        l2_normalise: compare directions: latents and codes are put on the unit sphere (2110.04627, section 3.2). Best
+            with a low `dim` (8 to 32).
         kmeans_start: place the codebook by k-means on the first training batch.
         restart_below: a code is dead when its share of use falls below this fraction of 1/k; 0 never restarts.
         usage_decay: per-step decay of the use counts, in [0, 1).
@@ -174,8 +174,8 @@ class NearestNeighbourQuantizer(Quantizer):
         if not dead.any():
             return
         wanted = int(dead.sum())
-        # Latents far from their code are the likelier to get one of their own, as in k-means++: images have large plain areas,
-        # and a latent taken evenly would most often repeat the code of the background.
+        # Latents far from their code are the likelier to get one of their own, as in k-means++: images have large plain
+        # areas, and a latent taken evenly would most often repeat the code of the background.
         errors = (rows - self._vectors()[codes]).square().sum(1)
         candidates = gather_rows(_sample(rows, wanted, errors))
         self._place(dead, from_first_process(_sample(candidates, wanted)))

@@ -1,4 +1,4 @@
-"""Codebook statistics are those of all processes: sums and samples across a distributed run, and nothing when there is one process."""
+"""Sums and samples over all processes of a distributed run, so that a codebook is the same in each."""
 
 import torch
 import torch.distributed as dist

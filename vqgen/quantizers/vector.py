@@ -11,8 +11,8 @@ from vqgen.quantizers.nearest_neighbour import NearestNeighbourQuantizer
 class VectorQuantizer(NearestNeighbourQuantizer):
     """Nearest-neighbour quantizer with a codebook learned by gradient (VQ-VAE, 1711.00937, equation 3).
 
-    `loss = codebook_weight * ||sg[z] - e||^2 + commitment * ||z - sg[e]||^2`, means over all elements: the first term moves the
-    codebook towards the latents, the second, weighted by beta, keeps the encoder near its codes.
+    `loss = codebook_weight * ||sg[z] - e||^2 + commitment * ||z - sg[e]||^2`, means over all elements: the first term
+    moves the codebook towards the latents, the second, weighted by beta, keeps the encoder near its codes.
 
     Args:
         codebook_size: number of codes k.

@@ -12,8 +12,8 @@ from vqgen.tokenizer.blocks import Downsample, Middle, check_levels, group_norm,
 class Encoder(nn.Module):
     """Images to a grid of latents: residual blocks level by level, each level at half the resolution of the one before.
 
-    The network of VQGAN (2012.09841, appendix A); `patch > 1` folds patches of pixels into channels first, which skips the
-    costly full-resolution levels (it is what makes small-machine training fast).
+    The network of VQGAN (2012.09841, appendix A); `patch > 1` folds patches of pixels into channels first, which skips
+    the costly full-resolution levels (it is what makes small-machine training fast).
 
     Args:
         in_channels: channels of the images.

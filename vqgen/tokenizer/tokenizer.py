@@ -31,8 +31,8 @@ class Tokenizer(Portable):
     Args:
         encoder: images (b, c, H, W) to latents; has `in_channels`, `latent_channels` and `downsampling`.
         decoder: latents to images; has `latent_channels` and `downsampling`.
-        quantizer: latents to codes and back; its `dim` may differ from the latent channels, a 1x1 convolution on each side
-            fits them.
+        quantizer: latents to codes and back; its `dim` may differ from the latent channels, a 1x1 convolution on each
+            side fits them.
 
     Attributes:
         codebook_size: number of codes, k.

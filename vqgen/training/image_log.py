@@ -12,8 +12,8 @@ from vqgen.pictures import save_picture
 def log_picture(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
     """Give a picture to every logger of a Trainer.
 
-    Loggers that know images get them as such (Weights & Biases, TensorBoard, MLflow's and Comet's own calls); beside any
-    other, a PNG is written into the logger's folder under `images/`.
+    Loggers that know images get them as such (Weights & Biases, TensorBoard, MLflow's and Comet's own calls); beside
+    any other, a PNG is written into the logger's folder under `images/`.
 
     Args:
         trainer: whose loggers.

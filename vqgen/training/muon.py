@@ -39,9 +39,9 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 class MuonAdamW(Optimizer):
     """Momentum orthogonalised by Newton-Schulz for matrices, decoupled-decay Adam for the rest.
 
-    A group with `muon=True` holds parameters of two or more dimensions (a convolution's kernel counts as one matrix, output
-    channels by everything else). Its update `lr * 0.2 * sqrt(max(rows, columns)) * orthogonalise(momentum)` has the root mean
-    square of an AdamW update (Liu et al. 2025, 2502.16982, equation 4), so one learning rate serves both.
+    A group with `muon=True` holds parameters of two or more dimensions (a convolution's kernel counts as one matrix,
+    output channels by everything else). Its update `lr * 0.2 * sqrt(max(rows, columns)) * orthogonalise(momentum)` has
+    the root mean square of an AdamW update (Liu et al. 2025, 2502.16982, equation 4), so one learning rate serves both.
 
     Args:
         params: parameter groups; each may set any of the following.

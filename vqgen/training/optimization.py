@@ -45,8 +45,8 @@ class Optimization:
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_steps < 0:
             raise ValueError(
-                "learning_rate must be > 0, weight_decay and warmup_steps >= 0, got "
-                f"learning_rate={self.learning_rate}, weight_decay={self.weight_decay}, warmup_steps={self.warmup_steps}"
+                "learning_rate must be > 0, weight_decay and warmup_steps >= 0, got learning_rate="
+                f"{self.learning_rate}, weight_decay={self.weight_decay}, warmup_steps={self.warmup_steps}"
             )
         if not 0 <= self.final_fraction <= 1:
             raise ValueError(f"final_fraction must be in [0, 1], got {self.final_fraction}")

@@ -14,8 +14,8 @@ Precision = Literal["32-true", "bf16-mixed"]
 def fastest_precision(*, repeats: int = 5) -> Precision:
     """Whether convolutions train faster in bf16 autocast or in fp32 on this machine.
 
-    Processors differ: with matrix instructions for bf16, autocast is several times as fast, without them, slower than fp32. A block of
-    two convolutions forward and backward, tried a few times in each, decides; it takes about a second.
+    Processors differ: with matrix instructions for bf16, autocast is several times as fast, without them, slower than
+    fp32. A block of two convolutions forward and backward, tried a few times in each, decides; it takes about a second.
 
     Args:
         repeats: how often each is timed; medians are compared.

@@ -28,12 +28,13 @@ TOKENIZER_KEY = "vqgen_tokenizer"
 class PriorModule(pl.LightningModule):
     """Trains a prior by teacher forcing on grids of codes, in the chosen scan order.
 
-    Batches are cached codes, or images, which the frozen tokenizer encodes on the way. Logged: `train/nll` and `validation/nll` (nats
-    per code), and a picture of samples.
+    Batches are cached codes, or images, which the frozen tokenizer encodes on the way. Logged: `train/nll` and
+    `validation/nll` (nats per code), and a picture of samples.
 
     Args:
         tokenizer: folder of the trained tokenizer.
-        prior: called with codebook size, grid height, grid width and number of classes; what is set in a config is the rest.
+        prior: called with codebook size, grid height, grid width and number of classes; what is set in a config is the
+            rest.
         image_size: (H, W) of the images; given by the data.
         num_classes: number of classes, 0 for none; given by the data.
         order: a scan order by name, or `random-per-sample`.

@@ -99,7 +99,8 @@ def quickstart(
     tokenizer_steps = trainer.global_step
     console.print(
         f"  reconstructions of {len(images.split('validation'))} held-out images: "
-        f"PSNR {reconstruction['validation/psnr']:.2f} dB, {reconstruction['validation/codebook_used']:.0%} of the codes in use"
+        f"PSNR {reconstruction['validation/psnr']:.2f} dB, "
+        f"{reconstruction['validation/codebook_used']:.0%} of the codes in use"
     )
 
     code_data = CodeDataModule(

@@ -9,8 +9,9 @@ import torch
 class SeedEachStep(pl.Callback):
     """Seeds torch's generators from (seed, process, batch number) before every training batch.
 
-    A checkpoint does not hold the state of the random generators. With this callback it need not: dropout, label dropout, random
-    orders and codebook restarts of a step are the same whether the run came there in one go or was resumed.
+    A checkpoint does not hold the state of the random generators. With this callback it need not: dropout, label
+    dropout, random orders and codebook restarts of a step are the same whether the run came there in one go or was
+    resumed.
 
     Args:
         seed: of the run.

@@ -23,9 +23,10 @@ from vqgen.training.optimization import Optimization
 class TokenizerModule(pl.LightningModule):
     """Trains a tokenizer to reconstruct images.
 
-    Logged: `train/loss`, `train/reconstruction`, `train/quantizer`, `train/perplexity`; `validation/loss`, `validation/psnr`
-    (dB), `validation/codebook_used` (share), `validation/codebook_perplexity`, `validation/dead_codes`, and a picture of originals above
-    reconstructions.
+    Logged: `train/loss`, `train/reconstruction`, `train/quantizer`, `train/perplexity`; `validation/loss`,
+        `validation/psnr`
+    (dB), `validation/codebook_used` (share), `validation/codebook_perplexity`, `validation/dead_codes`, and a picture
+    of originals above reconstructions.
 
     Args:
         tokenizer: what is trained.
@@ -108,8 +109,8 @@ class TokenizerModule(pl.LightningModule):
         if use.share < self.collapse_below and not self.trainer.sanity_checking:
             warnings.warn(
                 f"the codebook is collapsing: {use.used} of {self.tokenizer.codebook_size} codes are in use "
-                f"({use.share:.1%}, perplexity {use.perplexity:.1f}); raise the quantizer's restart_below, lower its dim, try "
-                "l2_normalise, or take a smaller codebook",
+                f"({use.share:.1%}, perplexity {use.perplexity:.1f}); raise the quantizer's restart_below, lower its "
+                "dim, try l2_normalise, or take a smaller codebook",
                 stacklevel=2,
             )
 
