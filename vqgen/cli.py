@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with 2 and a message on what to do, if the user's input cannot be used.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments and arguments[0] in LIGHTNING_COMMANDS:
+    first = next(iter(sys.argv[1:] if arguments is None else arguments), None)
+    if first in LIGHTNING_COMMANDS:
         from vqgen.training.cli import main as lightning_main
 
-        lightning_main(arguments)
+        lightning_main(None if arguments is None else list(arguments))
         return
     options = make_parser().parse_args(arguments)
     try:

@@ -89,7 +89,7 @@ class TokenizerModule(pl.LightningModule):
         self.usage.update(result.codes)
         loss = self.loss(result.images, images) + result.quantizer_loss
         self.log("validation/loss", loss, sync_dist=True, batch_size=len(images))
-        if batch_index == 0 and self.pictures and self.trainer.is_global_zero:
+        if batch_index == 0 and self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
             shown = min(self.pictures, len(images))
             log_picture(
                 self.trainer,
