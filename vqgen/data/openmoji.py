@@ -67,16 +67,24 @@ class OpenMoji(ImageSource):
         self.validation_fraction = validation_fraction
         self.cache = cache
         self.image_size = as_image_size(size)
-        # A class per name, in the order in which OpenMoji lists them.
-        self.class_names = tuple(dict.fromkeys(self._class_of(emoji) for emoji in self.emoji if labels != "none"))
-        self.fingerprint = short_hash(
+        renderer_versions()  # a missing package is better missed now than in the first split
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The groups or subgroups that have drawings, in the order in which OpenMoji lists them."""
+        return tuple(dict.fromkeys(self._class_of(emoji) for emoji in self.emoji if self.labels != "none"))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of the renderer's versions, the drawings, their classes and their split."""
+        return short_hash(
             {
                 "source": "OpenMoji",
                 "versions": renderer_versions(),
                 "size": self.image_size,
                 "emoji": [emoji.hexcode for emoji in self.emoji],
                 "labels": [self._class_of(emoji) for emoji in self.emoji],
-                "validation": [is_validation(emoji, validation_fraction) for emoji in self.emoji],
+                "validation": [is_validation(emoji, self.validation_fraction) for emoji in self.emoji],
             }
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -28,26 +28,23 @@ class ImageBatch(NamedTuple):
 class ImageDataset(Dataset[ImageBatch], ABC):
     """A fixed list of images that can be read many at a time.
 
-    A new kind of data set gives `labels` and `read`; indexing, batched indexing by a `DataLoader` and the default
-    collation follow from them.
+    A new kind of data set gives `labels` and `read`; the rest follows from them.
 
     Example:
-        >>> class Grey(ImageDataset):
+        >>> class Black(ImageDataset):
         ...     labels = torch.tensor([0, 1])
         ...
         ...     def read(self, indices, seeds=None):
-        ...         return torch.zeros(len(indices), 3, 8, 8)
-        >>> Grey()[1].labels
-        tensor(1)
-        >>> next(iter(torch.utils.data.DataLoader(Grey(), batch_size=2))).images.shape
-        torch.Size([2, 3, 8, 8])
+        ...         return torch.zeros(len(indices), 3, 8, 8, dtype=torch.uint8)
+        >>> Black()[1].images.unique(), Black().batch([0, 1, 1]).labels
+        (tensor([-1.]), tensor([0, 1, 1]))
     """
 
     labels: Int64[Tensor, " n"]
 
     @abstractmethod
-    def read(self, indices: Sequence[int], seeds: Sequence[int] | None = None) -> Float[Tensor, "b c H W"]:
-        """The images at these indices, in [-1, 1].
+    def read(self, indices: Sequence[int], seeds: Sequence[int] | None = None) -> UInt8[Tensor, "b c H W"]:
+        """The pixels at these indices, 0 black to 255 white.
 
         Args:
             indices: b numbers in [0, len(self)).
@@ -61,24 +58,53 @@ class ImageDataset(Dataset[ImageBatch], ABC):
     def __getitem__(self, index: int) -> ImageBatch:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index must lie in [0, {len(self)}), got {index}")
-        index %= len(self)
-        return ImageBatch(self.read([index])[0], self.labels[index])
+        image, label = self.batch([index % len(self)])
+        return ImageBatch(image[0], label[0])
 
-    def __getitems__(self, indices: Sequence[int]) -> list[ImageBatch]:
-        images = self.read(indices)
-        return list(map(ImageBatch, images.unbind(), self.labels[torch.as_tensor(indices)].unbind()))
+    def batch(self, indices: Sequence[int]) -> ImageBatch:
+        """The images at these indices with their labels; much faster than one by one."""
+        return ImageBatch(to_unit_range(self.read(indices)), self.labels[torch.as_tensor(indices)])
+
+
+def to_unit_range(images: UInt8[Tensor, "*b c H W"]) -> Float[Tensor, "*b c H W"]:
+    """Bytes to floats: 0..255 becomes [-1, 1], x / 127.5 - 1.
+
+    Example:
+        >>> to_unit_range(torch.tensor([[[0, 255]]], dtype=torch.uint8))
+        tensor([[[-1.,  1.]]])
+    """
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def to_bytes(images: Float[Tensor, "*b c H W"]) -> UInt8[Tensor, "*b c H W"]:
+    """Floats to bytes, the inverse of `to_unit_range`: values outside [-1, 1] are clipped, the rest rounded.
+
+    Example:
+        >>> to_bytes(torch.tensor([[[-1.5, 0.0, 1.0]]]))
+        tensor([[[  0, 128, 255]]], dtype=torch.uint8)
+    """
+    return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class ImageSource(ABC):
     """Where images come from: everything a model must know about them, and their two splits.
 
-    To bring your own, derive from this class, set the four attributes in the constructor and write `split`.
+    To bring your own, derive from this class, set `image_size` and `channels`, and write the
+    other three.
     """
 
     image_size: tuple[int, int]  # (H, W)
     channels: int
-    class_names: tuple[str, ...]  # empty: no labels, and every label is -1
-    fingerprint: str  # short hash of everything that decides the pixels, the labels and the order of items
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """The name of every class, by its number; empty if there are no labels, and every label is -1."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Short hash of everything that decides the pixels, the labels and the order of items."""
 
     @abstractmethod
     def split(self, name: Split) -> ImageDataset:
