@@ -34,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         lightning_main(None if arguments is None else list(arguments))
         return
-    options = make_parser().parse_args(arguments)
     try:
+        if first == "tokenize":
+            tokenize(None if arguments is None else list(arguments))
+            return
+        options = make_parser().parse_args(arguments)
         options.run(options)
     except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
         _fail(str(error))
@@ -56,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_quickstart(commands)
     _add_sample(commands)
     _add_orders(commands)
-    _add_tokenize(commands)
+    commands.add_parser("tokenize", help="encode a data set's images once", add_help=False)
     return parser
 
 
@@ -121,11 +124,18 @@ def orders_show(options: argparse.Namespace) -> None:
     print(measure_locality(order))
 
 
-def tokenize(options: argparse.Namespace) -> None:
-    """Encode a data set's images once and write the code grids."""
-    from vqgen.data.tokenize import tokenize_source
+def tokenize(arguments: list[str] | None) -> None:
+    """Encode a data set's images once and write the code grids.
 
-    tokenize_source(options)
+    Args:
+        arguments: `tokenize` and what follows it. The image source is named as in a config, which is why jsonargparse
+            reads them.
+    """
+    from jsonargparse import auto_cli
+
+    from vqgen.data.tokenize import tokenize as run
+
+    print(f"wrote {auto_cli({'tokenize': run}, args=arguments, prog='vqgen')}")
 
 
 def _add_quickstart(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
