@@ -1,7 +1,29 @@
-"""Images, cached codes, and the Lightning data modules that serve them."""
+"""Images, cached codes, and (in `image_data` and `code_data`) the Lightning data modules that serve them."""
 
 from vqgen.data.array_images import ArrayImages
+from vqgen.data.augmented import Augmented
+from vqgen.data.code_grids import CodeBatch, CodeGrids
+from vqgen.data.folder import ImageFolder
+from vqgen.data.loaders import ResumableLoader, SequentialLoader
 from vqgen.data.openmoji import OpenMoji
-from vqgen.data.source import ImageBatch, ImageDataset, ImageSource
+from vqgen.data.source import ImageBatch, ImageDataset, ImageSource, to_bytes, to_unit_range
+from vqgen.data.synthetic import SyntheticImages
+from vqgen.data.torchvision_images import TorchvisionImages
 
-__all__ = ["ArrayImages", "ImageBatch", "ImageDataset", "ImageSource", "OpenMoji"]
+__all__ = [
+    "ArrayImages",
+    "Augmented",
+    "CodeBatch",
+    "CodeGrids",
+    "ImageBatch",
+    "ImageDataset",
+    "ImageFolder",
+    "ImageSource",
+    "OpenMoji",
+    "ResumableLoader",
+    "SequentialLoader",
+    "SyntheticImages",
+    "TorchvisionImages",
+    "to_bytes",
+    "to_unit_range",
+]

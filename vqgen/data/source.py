@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 class ImageBatch(NamedTuple):

@@ -1,0 +1,190 @@
+"""Codes for training a prior, as a Lightning data module."""
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+
+from vqgen.data.cache import cache_folder, short_hash
+from vqgen.data.code_grids import CodeBatch, CodeGrids, RandomViews
+from vqgen.data.image_data import share_of_process, use_pinned_memory
+from vqgen.data.loaders import ResumableLoader, SequentialLoader
+from vqgen.data.source import SPLITS, ImageSource, Split
+from vqgen.data.tokenize import tokenize_images
+from vqgen.tokenizer import Tokenizer
+from vqgen.tokenizer.tokenizer import grid_size
+
+_log = logging.getLogger(__name__)
+
+
+class TokenizerFacts(NamedTuple):
+    """What is remembered of a tokenizer when its weights are let go."""
+
+    fingerprint: str
+    codebook_size: int
+    downsampling: int
+
+
+class CodeDataModule(pl.LightningDataModule):
+    """Serves `CodeBatch`es: the images of a source as a trained tokenizer encodes them.
+
+    The codes are computed once, on one process, and kept in a folder that records the tokenizer and the source they
+    were made with; codes of another tokenizer are refused. A training batch takes a random view of each image; in
+    validation it is the image as it is. Training resumes in the middle of an epoch (see `ImageDataModule`).
+
+    Args:
+        tokenizer: folder of the trained tokenizer.
+        source: where the images come from.
+        codes: folder for the codes; None takes one in the cache, named after tokenizer, source and views.
+        views: versions of each training image to store: as it is, mirrored, then moved by some pixels.
+        flip: whether a mirror image shows the same thing; if not, views beyond the first are only moved.
+        batch_size: grids per step and process.
+        num_workers: processes that read ahead; the codes are mapped from the disk, so 0 is usually fastest.
+        seed: decides the order of the images and the views.
+        pin_memory: use page-locked memory; None does where there is a GPU.
+        cache: folder for derived files; None is the user's cache folder.
+
+    Raises:
+        FileNotFoundError: if there is no such tokenizer folder.
+        ValueError: when the codes are opened, if they were made with another tokenizer, other images or other views.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str | Path,
+        source: ImageSource,
+        *,
+        codes: str | Path | None = None,
+        views: int = 1,
+        flip: bool = True,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int = 0,
+        pin_memory: bool | None = None,
+        cache: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.source = source
+        self.codes = codes
+        self.views = views
+        self.flip = flip
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.pin_memory = pin_memory
+        self.cache = cache
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.source.image_size
+
+    @property
+    def channels(self) -> int:
+        """Of the images: 1 for grey, 3 for colour."""
+        return self.source.channels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of every class; empty if there are no labels."""
+        return self.source.class_names
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, 0 if there are no labels."""
+        return len(self.class_names)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(h, w) in cells."""
+        return grid_size(self.image_size, self._facts.downsampling)
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes of the tokenizer."""
+        return self._facts.codebook_size
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """Which tokenizer the codes are of."""
+        return self._facts.fingerprint
+
+    @cached_property
+    def _facts(self) -> TokenizerFacts:
+        tokenizer = Tokenizer.from_pretrained(self.tokenizer)
+        return TokenizerFacts(tokenizer.fingerprint(), tokenizer.codebook_size, tokenizer.downsampling)
+
+    def _folder(self, split: Split) -> Path:
+        if self.codes is not None:
+            return Path(self.codes) / split
+        name = short_hash([self.tokenizer_fingerprint, self.source.fingerprint, self.views, self.flip])
+        return cache_folder(self.cache) / "codes" / name / split
+
+    def prepare_data(self) -> None:
+        """Compute the codes that are missing, on one process before the others."""
+        missing = [split for split in SPLITS if not (self._folder(split) / "meta.json").is_file()]
+        if not missing:
+            return
+        tokenizer = Tokenizer.from_pretrained(self.tokenizer).to("cuda" if torch.cuda.is_available() else "cpu")
+        for split in missing:
+            _log.info("Encoding the %s images into %s", split, self._folder(split))
+            views = self.views if split == "train" else 1
+            tokenize_images(tokenizer, self.source, split, self._folder(split), views=views, flip=self.flip)
+
+    def grids(self, split: Split) -> CodeGrids:
+        """The codes of one split, as they are on the disk.
+
+        Args:
+            split: "train" or "validation".
+
+        Returns:
+            The codes.
+
+        Raises:
+            FileNotFoundError: if `prepare_data` has not made them.
+            ValueError: if they were made with another tokenizer, other images or other views.
+        """
+        folder = self._folder(split)
+        grids = CodeGrids(folder, tokenizer=self.tokenizer_fingerprint, source=self.source.fingerprint)
+        if split == "train" and grids.views != self.views:
+            raise ValueError(
+                f"the codes in {folder} have {grids.views} views of each image, this run asks for views={self.views}; "
+                "name another folder for the codes, or remove this one to have it made anew"
+            )
+        return grids
+
+    def setup(self, stage: str) -> None:
+        """Open the codes, so that a mismatch is found before anything runs."""
+        self.grids("train" if stage == "fit" else "validation")
+
+    def train_dataloader(self) -> ResumableLoader[CodeBatch]:
+        """Endless shuffled epochs of random views."""
+        grids = self.grids("train")
+        return ResumableLoader(
+            RandomViews(grids, seed=self.seed).batch,
+            items=len(grids),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            num_workers=self.num_workers,
+            pin_memory=use_pinned_memory(self.pin_memory),
+            **share_of_process(self),
+        )
+
+    def val_dataloader(self) -> SequentialLoader[CodeBatch]:
+        """Every held-out image once, as it is."""
+        grids = self.grids("validation")
+        return SequentialLoader(
+            grids.batch,
+            items=len(grids),
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            pin_memory=use_pinned_memory(self.pin_memory),
+            **share_of_process(self),
+        )
+
+    test_dataloader = val_dataloader
+    predict_dataloader = val_dataloader
