@@ -1,0 +1,87 @@
+"""Muon and AdamW against torch's own."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vqgen.training import MuonAdamW, orthogonalise
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_orthogonalise_gives_singular_values_near_one(shape):
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    assert values.min() > 0.5
+    assert values.max() < 1.4
+
+
+def train(make_optimizer, model_seed: int = 0) -> list[torch.Tensor]:
+    torch.manual_seed(model_seed)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    optimizer = make_optimizer(model)
+    for step in range(5):
+        torch.manual_seed(step)
+        optimizer.zero_grad()
+        model(torch.randn(4, 6)).square().mean().backward()
+        optimizer.step()
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def test_the_adam_part_equals_torch():
+    options = {"lr": 1e-2, "betas": (0.9, 0.95), "weight_decay": 0.1}
+    ours = train(lambda model: MuonAdamW([{"params": list(model.parameters())}], **options))
+    theirs = train(lambda model: torch.optim.AdamW(model.parameters(), **options))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_the_muon_part_equals_torch():
+    def ours(model):
+        return MuonAdamW([{"params": [p for p in model.parameters() if p.ndim == 2], "muon": True}], lr=1e-2)
+
+    def theirs(model):
+        matrices = [p for p in model.parameters() if p.ndim == 2]
+        return torch.optim.Muon(matrices, lr=1e-2, momentum=0.95, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+
+    for a, b in zip(train(ours), train(theirs), strict=True):
+        assert torch.allclose(a, b, atol=2e-3)  # torch iterates in bfloat16
+
+
+def test_kernels_are_updated_as_matrices():
+    torch.manual_seed(0)
+    kernel = nn.Parameter(torch.zeros(8, 4, 3, 3))
+    kernel.grad = torch.randn_like(kernel)
+    MuonAdamW([{"params": [kernel], "muon": True}], lr=1.0).step()
+    values = torch.linalg.svdvals(kernel.detach().flatten(1)) / (0.2 * 36**0.5)
+    assert values.min() > 0.5
+
+
+def test_state_is_restored_exactly():
+    torch.manual_seed(0)
+    weight, other = nn.Parameter(torch.randn(4, 6)), nn.Parameter(torch.randn(6))
+
+    def optimizer(parameters):
+        return MuonAdamW([{"params": parameters[:1], "muon": True}, {"params": parameters[1:]}], lr=1e-2)
+
+    first = optimizer([weight, other])
+    gradients = [[torch.randn_like(weight), torch.randn_like(other)] for _ in range(4)]
+    for gradient in gradients[:2]:
+        weight.grad, other.grad = gradient
+        first.step()
+    copies = [nn.Parameter(weight.detach().clone()), nn.Parameter(other.detach().clone())]
+    second = optimizer(copies)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for gradient in gradients[2:]:
+        weight.grad, other.grad = gradient
+        first.step()
+        copies[0].grad, copies[1].grad = gradient
+        second.step()
+    assert torch.equal(weight, copies[0])
+    assert torch.equal(other, copies[1])
+
+
+def test_parameters_without_gradient_stay():
+    weight = nn.Parameter(torch.ones(3, 3))
+    MuonAdamW([{"params": [weight], "muon": True}], lr=1.0).step()
+    assert torch.equal(weight, torch.ones(3, 3))
