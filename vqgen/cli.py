@@ -135,7 +135,8 @@ def tokenize(arguments: list[str] | None) -> None:
 
     from vqgen.data.tokenize import tokenize as run
 
-    print(f"wrote {auto_cli({'tokenize': run}, args=arguments, prog='vqgen')}")
+    written = auto_cli({"tokenize": run}, args=arguments, prog="vqgen", as_positional=False)
+    print(f"wrote {written}")
 
 
 def _add_quickstart(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
