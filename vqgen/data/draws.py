@@ -18,7 +18,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def mix(seed: int, numbers: Sequence[int]) -> npt.NDArray[np.uint64]:
     """Hash each number together with a seed: 64 bits that look random, the same on every machine.
 
-    The finaliser of SplitMix64 on seed and number in turn.
+    Output number + 1 of the SplitMix64 generator that starts from the hashed seed.
 
     Args:
         seed: any integer; its lowest 64 bits count.
@@ -34,7 +34,7 @@ def mix(seed: int, numbers: Sequence[int]) -> npt.NDArray[np.uint64]:
         True
     """
     start = _finalise(np.array([seed % 2**64], dtype=np.uint64) + _GOLDEN)
-    return _finalise(start ^ _finalise(np.asarray(numbers, dtype=np.uint64) + _GOLDEN))
+    return _finalise(start + (np.asarray(numbers, dtype=np.uint64) + np.uint64(1)) * _GOLDEN)
 
 
 def uniforms(seeds: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.float64]:

@@ -127,13 +127,13 @@ def as_image_size(size: int | tuple[int, int], *, argument: str = "size") -> tup
         (H, W).
 
     Raises:
-        ValueError: if a side is below 1 pixel.
+        ValueError: if a side is below 2 pixels.
 
     Example:
         >>> as_image_size(64), as_image_size((32, 48))
         ((64, 64), (32, 48))
     """
     height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ValueError(f"{argument} must be at least 1 pixel a side, got {size}; pass one side or (height, width)")
+    if height < 2 or width < 2:
+        raise ValueError(f"{argument} must be at least 2 pixels a side, got {size}; pass one side or (height, width)")
     return height, width

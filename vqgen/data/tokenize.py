@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ from vqgen.tokenizer.tokenizer import grid_size
 Progress = Callable[[int, int], None]  # called with the images done and all images
 
 
+@runtime_checkable
 class ImageEncoder(Protocol):
     """What is needed of a tokenizer here."""
 

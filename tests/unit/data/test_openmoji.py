@@ -81,5 +81,5 @@ def test_fingerprint_follows_everything_that_matters_and_nothing_else(tmp_path: 
 def test_out_of_range_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"validation_fraction must lie in \[0, 1\], got 1.5"):
         OpenMoji(validation_fraction=1.5)
-    with pytest.raises(ValueError, match=r"size must be at least 1 pixel a side, got \(0, 8\)"):
+    with pytest.raises(ValueError, match=r"size must be at least 2 pixels a side, got \(0, 8\)"):
         OpenMoji((0, 8))
