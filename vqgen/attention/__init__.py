@@ -1,0 +1,15 @@
+"""Attention between the steps of a sequence: dense reference, cache, and kernels for a few rows."""
+
+from vqgen.attention.cache import KVCache, LayerCache
+from vqgen.attention.dense import dense_causal_attention
+from vqgen.attention.linear import LINEAR_KERNELS, PackedLinear, fastest_linear_kernel, packed_for_inference
+
+__all__ = [
+    "LINEAR_KERNELS",
+    "KVCache",
+    "LayerCache",
+    "PackedLinear",
+    "dense_causal_attention",
+    "fastest_linear_kernel",
+    "packed_for_inference",
+]

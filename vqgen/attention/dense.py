@@ -1,0 +1,53 @@
+"""Dense causal attention, the reference that every other attention is compared with."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def dense_causal_attention(
+    query: Float[Tensor, "b heads m e"],
+    keys: Float[Tensor, "b heads t e"],
+    values: Float[Tensor, "b heads t e"],
+    *,
+    dropout: float = 0.0,
+) -> Float[Tensor, "b heads m e"]:
+    """Let each of the last m steps attend to itself and to all steps before it.
+
+    Query i stands at step ``t - m + i`` and computes ``softmax(q k^T / sqrt(e)) v`` over the steps up to its own. With
+    ``m = t`` that is the training pass, with ``m = 1`` one step of sampling, and in between a prefix of several steps
+    on top of a cache.
+
+    Args:
+        query: (b, heads, m, e) queries of the newest m steps.
+        keys: (b, heads, t, e) keys of all t >= m steps so far, in visiting order.
+        values: (b, heads, t, e) values of the same steps.
+        dropout: probability in [0, 1) of dropping an attention weight; pass 0 outside training.
+
+    Returns:
+        (b, heads, m, e) one mixture of values per query.
+
+    Raises:
+        ValueError: when there are more queries than keys.
+
+    Example:
+        >>> import torch
+        >>> values = torch.arange(3.0).reshape(1, 1, 3, 1)
+        >>> dense_causal_attention(torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1), values).flatten()  # running means
+        tensor([0.0000, 0.5000, 1.0000])
+
+    Source: Vaswani et al., Attention Is All You Need (1706.03762), section 3.2.1.
+    """
+    queries, steps = query.shape[2], keys.shape[2]
+    if queries > steps:
+        raise ValueError(
+            f"expected at least as many keys as queries, got {queries} queries and {steps} keys; "
+            "pass the keys of the new steps together with the cached ones"
+        )
+    if queries == steps:
+        return F.scaled_dot_product_attention(query, keys, values, is_causal=True, dropout_p=dropout)
+    if queries == 1:  # the newest step sees everything: no mask to build or read
+        return F.scaled_dot_product_attention(query, keys, values, dropout_p=dropout)
+    visible = torch.ones(queries, steps, dtype=torch.bool, device=query.device).tril(diagonal=steps - queries)
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=visible, dropout_p=dropout)

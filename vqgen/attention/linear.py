@@ -1,0 +1,151 @@
+"""Linear layers at a few rows: the one place that chooses which CPU kernel multiplies by a weight matrix.
+
+Drawing one token multiplies every weight by one row per image, so it runs at the speed at which weights can be read.
+How near a kernel comes to that depends on the processor and on the number of rows. Figures are in README.md beside this
+file.
+"""
+
+import functools
+import platform
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Module = TypeVar("Module", bound=nn.Module)
+
+LINEAR_KERNELS = ("plain", "mkl", "onednn")
+"""``plain``: F.linear. ``mkl``, ``onednn``: that library, with the weight laid out beforehand in its own format."""
+
+
+class PackedLinear(nn.Module):
+    """An ``nn.Linear`` in fp32 arithmetic whose weight was laid out for a CPU library beforehand.
+
+    It holds a second copy of the weight, is not trainable, and is made for sampling by `packed_for_inference`.
+
+    Args:
+        linear: the layer to compute, fp32 on the CPU.
+        rows: rows that will be multiplied at a time; others work too, slower.
+        kernel: ``mkl`` or ``onednn``.
+
+    Raises:
+        ValueError: when the kernel is not one of the two.
+
+    Example:
+        >>> import torch
+        >>> layer, row = torch.nn.Linear(4, 2), torch.ones(1, 4)
+        >>> bool(torch.allclose(PackedLinear(layer, rows=1, kernel="onednn")(row), layer(row), atol=1e-6))
+        True
+    """
+
+    def __init__(self, linear: nn.Linear, *, rows: int, kernel: str) -> None:
+        super().__init__()
+        if kernel not in ("mkl", "onednn"):
+            raise ValueError(f"kernel must be 'mkl' or 'onednn', got {kernel!r}; use the layer itself for 'plain'")
+        self.rows = rows
+        self.kernel = kernel
+        # Plain attributes, not parameters: this object lives for one call and never enters a state dict.
+        self.weight = linear.weight.detach()
+        self.bias = None if linear.bias is None else linear.bias.detach()
+        if kernel == "mkl":
+            self.packed = torch.ops.mkl._mkl_reorder_linear_weight(self.weight, rows)
+        else:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
+
+    def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
+        """Compute ``rows @ weight.T + bias``.
+
+        Args:
+            rows: (..., i) inputs.
+
+        Returns:
+            (..., o) outputs.
+        """
+        if self.kernel == "mkl":
+            if rows.numel() != self.rows * rows.shape[-1]:  # the packed weight serves one number of rows only
+                return F.linear(rows, self.weight, self.bias)
+            return torch.ops.mkl._mkl_linear(rows, self.packed, self.weight, self.bias, self.rows)
+        return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
+
+
+@functools.cache
+def _processor_is_intel() -> bool:
+    description = platform.processor()
+    if Path("/proc/cpuinfo").exists():  # Linux leaves platform.processor() empty
+        description += Path("/proc/cpuinfo").read_text(errors="replace")[:500]
+    return "GenuineIntel" in description
+
+
+def fastest_linear_kernel(rows: int) -> str:
+    """Name the kernel of `LINEAR_KERNELS` that is fastest here for a matrix times ``rows`` rows, in fp32 on the CPU.
+
+    MKL, behind F.linear, reads weights at full speed on Intel processors and at about half on others, where oneDNN is
+    faster. From four rows on, a weight laid out beforehand pays on Intel too. The rule is fixed rather than timed, so
+    that a machine always gives the same numbers.
+
+    Args:
+        rows: rows multiplied at a time, >= 1.
+
+    Returns:
+        ``plain``, ``mkl`` or ``onednn``.
+
+    Raises:
+        ValueError: when rows is below 1.
+
+    Example:
+        >>> fastest_linear_kernel(1) in LINEAR_KERNELS
+        True
+    """
+    if rows < 1:
+        raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
+    if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
+        return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel
+    if not _processor_is_intel():
+        return "onednn"
+    return "mkl" if rows >= 4 and torch._C.has_mkl else "plain"
+
+
+def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None) -> Module:
+    """Copy a module for sampling: its parameters shared, the fastest linear layers for so many rows, no dropout.
+
+    The copy is of the module's tree alone, so it costs no memory beyond what packed weights take; the original is not
+    changed, neither its layers nor its training mode. Layers that are not fp32 on the CPU are shared as they are.
+
+    Args:
+        module: any module; its ``nn.Linear`` layers are replaced in the copy.
+        rows: rows multiplied at a time, >= 1.
+        kernel: one of `LINEAR_KERNELS`, or None for the fastest here.
+
+    Returns:
+        The copy, of the same class.
+
+    Raises:
+        ValueError: when the kernel is unknown or rows is below 1.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
+        >>> fast = packed_for_inference(model, rows=1, kernel="onednn")
+        >>> type(fast[0]).__name__, type(model[0]).__name__, fast.training, model.training
+        ('PackedLinear', 'Linear', False, True)
+    """
+    kernel = fastest_linear_kernel(rows) if kernel is None else kernel
+    if kernel not in LINEAR_KERNELS:
+        raise ValueError(f"kernel must be one of {', '.join(LINEAR_KERNELS)}, got {kernel!r}")
+    copy = module.__class__.__new__(module.__class__)
+    copy.__dict__.update(module.__dict__)
+    copy.training = False
+    copy._modules = {
+        name: None if child is None else _packed_child(child, rows, kernel) for name, child in module._modules.items()
+    }
+    return copy
+
+
+def _packed_child(child: nn.Module, rows: int, kernel: str) -> nn.Module:
+    on_cpu = type(child) is nn.Linear and child.weight.device.type == "cpu" and child.weight.dtype == torch.float32
+    if on_cpu and isinstance(child, nn.Linear) and kernel != "plain":
+        return PackedLinear(child, rows=rows, kernel=kernel).eval()
+    return packed_for_inference(child, rows=rows, kernel=kernel)

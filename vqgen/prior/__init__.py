@@ -1,0 +1,39 @@
+"""The autoregressive Transformer prior over codes, and the position signals it is told where it is by."""
+
+from vqgen.prior.block import Block, SelfAttention
+from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
+from vqgen.prior.signals import (
+    SIGNALS,
+    AdditiveSignal,
+    CellSignal,
+    RotarySignal,
+    Rotation,
+    StepSignal,
+    TargetRotarySignal,
+    TargetSignal,
+)
+from vqgen.prior.steps import NO_CELL, Steps, check_positions, steps_of
+from vqgen.prior.style import STYLES, Style
+from vqgen.prior.transformer import Prior
+
+__all__ = [
+    "NO_CELL",
+    "SIGNALS",
+    "STYLES",
+    "AdditiveSignal",
+    "Block",
+    "CellSignal",
+    "GeluFeedForward",
+    "Prior",
+    "RotarySignal",
+    "Rotation",
+    "SelfAttention",
+    "StepSignal",
+    "Steps",
+    "Style",
+    "SwiGLUFeedForward",
+    "TargetRotarySignal",
+    "TargetSignal",
+    "check_positions",
+    "steps_of",
+]

@@ -1,0 +1,27 @@
+"""How the prior learns where it is: one module per position signal, chosen by name and combined at will."""
+
+from vqgen.prior.signals.base import AdditiveSignal, RotarySignal, Rotation
+from vqgen.prior.signals.cell import CellSignal, CellTable
+from vqgen.prior.signals.rotary import TargetRotarySignal
+from vqgen.prior.signals.step import StepSignal
+from vqgen.prior.signals.target import TargetSignal
+
+SIGNALS: dict[str, type[AdditiveSignal] | type[RotarySignal]] = {
+    "step": StepSignal,
+    "cell": CellSignal,
+    "target": TargetSignal,
+    "rotary": TargetRotarySignal,
+}
+"""Signals by the name a configuration uses; add a class here to make it available everywhere."""
+
+__all__ = [
+    "SIGNALS",
+    "AdditiveSignal",
+    "CellSignal",
+    "CellTable",
+    "RotarySignal",
+    "Rotation",
+    "StepSignal",
+    "TargetRotarySignal",
+    "TargetSignal",
+]

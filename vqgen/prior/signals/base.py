@@ -1,0 +1,56 @@
+"""What a position signal is: either a vector added to the input of a step, or a rotation of its queries and keys."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vqgen.prior.steps import Steps
+
+
+class AdditiveSignal(nn.Module, ABC):
+    """Base of the signals that add a vector to a step's input; built as ``Signal(dim=, heads=, height=, width=)``."""
+
+    @abstractmethod
+    def __init__(self, *, dim: int, heads: int, height: int, width: int) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, steps: Steps) -> Float[Tensor, "b m d"]:
+        """Vectors (b, m, d) to add, or (1, m, d) when all images share the order."""
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Rotation of the feature pairs (i, i + e/2) of queries and keys, one angle per pair.
+
+    Attributes:
+        cosine: (b, m, 2, 1, e); along the axis of size 2 first the query's, then the key's. The axis of size 1 is that
+            of the heads.
+        signed_sine: likewise, negative in the first half of the features.
+    """
+
+    cosine: Float[Tensor, "b m 2 1 e"]
+    signed_sine: Float[Tensor, "b m 2 1 e"]
+
+    def rotate(self, query_key: Float[Tensor, "batch m 2 heads e"]) -> Float[Tensor, "batch m 2 heads e"]:
+        """Turn queries and keys (b, m, 2, heads, e) by their angles."""
+        half = query_key.shape[-1] // 2
+        cosine, signed_sine = self.cosine.to(query_key.dtype), self.signed_sine.to(query_key.dtype)
+        # Rolling by half the width brings each feature's partner under it, so both halves rotate in the same three
+        # passes.
+        return torch.addcmul(query_key * cosine, query_key.roll(half, dims=-1), signed_sine)
+
+
+class RotarySignal(nn.Module, ABC):
+    """Base of the signals that rotate queries and keys; built as ``Signal(dim=, heads=, height=, width=)``."""
+
+    @abstractmethod
+    def __init__(self, *, dim: int, heads: int, height: int, width: int) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, steps: Steps) -> Rotation:
+        """The rotation of these steps' queries and keys."""

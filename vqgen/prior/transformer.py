@@ -1,0 +1,260 @@
+"""The autoregressive Transformer prior: codes in any visiting order."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqgen.attention import KVCache
+from vqgen.checkpoint import Portable
+from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
+from vqgen.prior.block import Block
+from vqgen.prior.signals import SIGNALS, AdditiveSignal, RotarySignal
+from vqgen.prior.steps import steps_of
+from vqgen.prior.style import STYLES
+
+
+class Prior(Portable):
+    """A causal Transformer over codes that is told, at every step, which cell it is about to fill.
+
+    ``log p(codes | condition) = sum_t log p(code at positions[t] | codes at positions[:t], positions[:t + 1],
+    condition)``. The order is an argument, ``positions``: the same prior serves a fixed order, one order per image, or
+    any mixture, as far as its signals let it know where it is. Step 0 reads a start vector that stands for the
+    condition; step t reads the code of ``positions[t - 1]``.
+
+    Args:
+        codebook_size: number of codes, k.
+        height: rows of the grid, h.
+        width: columns of the grid, w.
+        num_classes: number of class labels; 0 for an unconditional prior.
+        dim: width of the hidden states, d.
+        depth: number of blocks.
+        heads: attention heads per block; divides d.
+        style: ``gpt`` or ``llama``, see `STYLES`.
+        signals: names from `SIGNALS`, combined; at most one of them rotary.
+        dropout: probability in [0, 1) of dropping attention weights and residual features in training mode.
+        label_dropout: probability in [0, 1] of hiding a label in training mode.
+
+    Raises:
+        ValueError: when a size, a name or a combination is not possible.
+
+    Example:
+        >>> import torch
+        >>> prior = Prior(512, height=4, width=4, num_classes=10, dim=32, depth=2, heads=2)
+        >>> sequence, positions = torch.randint(512, (3, 16)), torch.randperm(16)
+        >>> prior(sequence, positions, torch.tensor([1, 5, -1])).shape
+        torch.Size([3, 16, 512])
+
+    Source: Esser et al., Taming Transformers (2012.09841), section 3.2; positions as an argument, Yu et al., Randomized
+    Autoregressive Visual Generation (2411.00776), and Pannatier et al., sigma-GPTs (2404.09562).
+    """
+
+    def __init__(
+        self,
+        codebook_size: int,
+        height: int,
+        width: int,
+        num_classes: int = 0,
+        *,
+        dim: int = 512,
+        depth: int = 12,
+        heads: int = 8,
+        style: str = "llama",
+        signals: Sequence[str] = ("target", "rotary"),
+        dropout: float = 0.0,
+        label_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        sizes = {
+            "codebook_size": codebook_size,
+            "height": height,
+            "width": width,
+            "dim": dim,
+            "depth": depth,
+            "heads": heads,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be >= 1, got {name}={size}")
+        if num_classes < 0:
+            raise ValueError(f"num_classes must be >= 0, got {num_classes}; pass 0 for an unconditional prior")
+        if dim % heads:
+            raise ValueError(f"dim must be divisible by heads, got dim={dim} and heads={heads}")
+        if style not in STYLES:
+            raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
+        self.codebook_size = codebook_size
+        self.height = height
+        self.width = width
+        self.num_classes = num_classes
+        self.dim = dim
+        self.depth = depth
+        self.heads = heads
+        self.style = style
+        self.signals = tuple(signals)
+        self.dropout = dropout
+        self.label_dropout = label_dropout
+
+        self.conditioner: Conditioner = (
+            LabelConditioner(num_classes, dim, label_dropout) if num_classes else Unconditional(dim)
+        )
+        self.code_embedding = nn.Embedding(codebook_size, dim)
+        self.additive_signals = nn.ModuleDict()
+        self.rotary_signal: RotarySignal | None = None
+        self._add_signals()
+        self.input_dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(dim, heads, style=STYLES[style], dropout=dropout) for _ in range(depth))
+        self.final_norm = STYLES[style].norm(dim)
+        self.head = nn.Linear(dim, codebook_size, bias=False)
+        self._initialise()
+
+    def _add_signals(self) -> None:
+        if not self.signals:
+            raise ValueError(f"signals must name at least one of {', '.join(SIGNALS)}, got none")
+        for name in self.signals:
+            if name not in SIGNALS:
+                raise ValueError(f"signals must be among {', '.join(SIGNALS)}, got {name!r}")
+            if self.signals.count(name) > 1:
+                raise ValueError(f"signals must differ from each other, got {name!r} twice")
+            signal = SIGNALS[name](dim=self.dim, heads=self.heads, height=self.height, width=self.width)
+            if isinstance(signal, AdditiveSignal):
+                self.additive_signals[name] = signal
+            elif self.rotary_signal is None:
+                self.rotary_signal = signal
+            else:
+                raise ValueError(f"at most one signal can rotate queries and keys, got {name!r} as a second one")
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.code_embedding.weight, std=0.02)
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Blocks that add nothing at first, and a head that knows nothing: the loss starts at exactly log k and falls at
+        # once.
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            nn.init.zeros_(block.attention.output.weight)
+            nn.init.zeros_(block.feed_forward.narrow.weight)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(
+        self,
+        sequence: Int[Tensor, "b m"],
+        positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
+        condition: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b m k"]:
+        """Predict every code of a sequence from those before it (teacher forcing).
+
+        Args:
+            sequence: (b, m) int64 codes in visiting order, 1 <= m <= n; the last one is predicted and never read.
+            positions: (b, n) or, for an order shared by the batch, (n,): raster index of the cell visited at each step.
+            condition: (b,) int64 labels, -1 for none; or None.
+
+        Returns:
+            (b, m, k) logits; those at t are of the code at ``positions[t]`` given ``sequence[:, :t]``.
+
+        Raises:
+            ValueError: when shapes do not fit, or a condition is given to an unconditional prior.
+        """
+        if sequence.shape[1] < 1:
+            raise ValueError(
+                "expected a sequence of at least one code, got none; the logits of step 0 need one to predict"
+            )
+        hidden = self._inputs(sequence[:, :-1], condition)
+        return self.head(self._transform(hidden, positions, first=0, cache=None))
+
+    def advance(
+        self,
+        previous: Int[Tensor, "b p"],
+        positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
+        cache: KVCache,
+        condition: Int[Tensor, " b"] | None = None,
+        *,
+        last_only: bool = False,
+    ) -> Float[Tensor, "b m k"]:
+        """Take in the codes just found and predict what comes next, computing only the new steps.
+
+        With an empty cache the run begins with step 0: ``previous`` is the known beginning of the sequence, of any
+        length p >= 0, and the logits are those of the m = p + 1 steps ``0 .. p``. Afterwards each call takes the p >= 1
+        codes that followed and gives the logits of the m = p steps after them.
+
+        Args:
+            previous: (b, p) int64 codes in visiting order that the cache has not seen yet.
+            positions: (b, n) or (n,) the whole order, the same at every call.
+            cache: from `new_cache`, for this batch; it grows by m steps.
+            condition: (b,) int64 labels or None; read at step 0 only.
+            last_only: give only the logits of the last step, (b, 1, k), and spare the others' cost.
+
+        Returns:
+            (b, m, k) logits, or (b, 1, k).
+
+        Raises:
+            ValueError: when shapes do not fit, or the grid is already full.
+
+        Example:
+            >>> import torch
+            >>> prior = Prior(16, height=2, width=2, dim=8, depth=1, heads=1)
+            >>> sequence, positions, cache = torch.randint(16, (3, 4)), torch.randperm(4), prior.new_cache(3)
+            >>> first = prior.advance(sequence[:, :2], positions, cache)
+            >>> then = prior.advance(sequence[:, 2:3], positions, cache)
+            >>> bool(torch.allclose(torch.cat((first, then), 1), prior(sequence, positions), atol=1e-5))
+            True
+        """
+        first = cache.length
+        if first == 0:
+            hidden = self._inputs(previous, condition)
+        elif previous.shape[1] < 1:
+            raise ValueError(f"expected at least one code to follow the {first} steps in the cache, got none")
+        else:
+            hidden = self.code_embedding(previous)
+        hidden = self._transform(hidden, positions, first=first, cache=cache)
+        return self.head(hidden[:, -1:] if last_only else hidden)
+
+    def new_cache(self, batch_size: int) -> KVCache:
+        """Make an empty cache with room for every cell of the grid.
+
+        Args:
+            batch_size: b, sequences that advance together.
+
+        Returns:
+            The cache, on the prior's device and in its precision, to pass to `advance`.
+
+        Raises:
+            ValueError: when the batch size is below 1.
+        """
+        weight = self.code_embedding.weight
+        return KVCache(
+            layers=self.depth,
+            batch_size=batch_size,
+            heads=self.heads,
+            steps=self.height * self.width,
+            head_dim=self.dim // self.heads,
+            dtype=weight.dtype,
+            device=weight.device,
+        )
+
+    def _inputs(self, codes: Int[Tensor, "b p"], condition: Int[Tensor, " b"] | None) -> Float[Tensor, "b p+1 d"]:
+        start = self.conditioner(condition, codes.shape[0])
+        return torch.cat((start[:, None], self.code_embedding(codes)), dim=1)
+
+    def _transform(
+        self,
+        hidden: Float[Tensor, "b m d"],
+        positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
+        *,
+        first: int,
+        cache: KVCache | None,
+    ) -> Float[Tensor, "b m d"]:
+        steps = steps_of(positions, first=first, count=hidden.shape[1], batch_size=hidden.shape[0])
+        for signal in self.additive_signals.values():
+            hidden = hidden + signal(steps)
+        rotation = None if self.rotary_signal is None else self.rotary_signal(steps)
+        hidden = self.input_dropout(hidden)
+        for index, block in enumerate(self.blocks):
+            hidden = block(hidden, rotation, None if cache is None else cache.layers[index])
+        normalised: Tensor = self.final_norm(hidden)
+        return normalised

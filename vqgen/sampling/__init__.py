@@ -1,0 +1,16 @@
+"""Drawing codes from a prior: filtering, guidance, per-image noise, and the loop over steps."""
+
+from vqgen.sampling.autoregressive import sample_autoregressive
+from vqgen.sampling.filtering import draw_codes, filter_logits
+from vqgen.sampling.guidance import GUIDANCE_RAMPS, guidance_ramp, guide
+from vqgen.sampling.noise import image_uniforms
+
+__all__ = [
+    "GUIDANCE_RAMPS",
+    "draw_codes",
+    "filter_logits",
+    "guidance_ramp",
+    "guide",
+    "image_uniforms",
+    "sample_autoregressive",
+]
