@@ -42,7 +42,8 @@ class CodeDataModule(pl.LightningDataModule):
         views: versions of each training image to store: as it is, mirrored, then moved by some pixels.
         flip: whether a mirror image shows the same thing; if not, views beyond the first are only moved.
         batch_size: grids per step and process.
-        num_workers: processes that read ahead; the codes are mapped from the disk, so 0 is usually fastest.
+        num_workers: processes that read ahead: images while codes are computed, and codes in training, for which 0 is
+            usually fastest.
         seed: decides the order of the images and the views.
         pin_memory: use page-locked memory; None does where there is a GPU.
         cache: folder for derived files; None is the user's cache folder.
@@ -133,7 +134,15 @@ class CodeDataModule(pl.LightningDataModule):
         for split in missing:
             _log.info("Encoding the %s images into %s", split, self._folder(split))
             views = self.views if split == "train" else 1
-            tokenize_images(tokenizer, self.source, split, self._folder(split), views=views, flip=self.flip)
+            tokenize_images(
+                tokenizer,
+                self.source,
+                split,
+                self._folder(split),
+                views=views,
+                flip=self.flip,
+                num_workers=self.num_workers,
+            )
 
     def grids(self, split: Split) -> CodeGrids:
         """The codes of one split, as they are on the disk.

@@ -108,4 +108,5 @@ class DrawBatches(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(int(mix(self.seed, [self.epoch])[0] >> np.uint64(1)))
         order = torch.randperm(self.items, generator=generator) + self.epoch * self.items
         shares = order[: len(self) * self.num_replicas * self.batch_size].view(-1, self.num_replicas, self.batch_size)
-        yield from shares[self.first :, self.rank].tolist()
+        for share in shares[self.first :, self.rank]:
+            yield share.tolist()

@@ -1,11 +1,11 @@
 """The loaders of training and validation: whole batches at a time, shared between processes, and resumable."""
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vqgen.data.draws import DrawBatches
 
@@ -103,7 +103,7 @@ class SequentialLoader(Generic[Batch]):
 
     Example:
         >>> [batch.tolist() for batch in SequentialLoader(torch.tensor, items=7, batch_size=3)]
-        [[0, 1, 2], [3, 4], [5, 6]]
+        [[0, 1], [2, 3], [4, 5, 6]]
     """
 
     def __init__(
@@ -117,16 +117,31 @@ class SequentialLoader(Generic[Batch]):
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
-        batches = -(-items // (batch_size * num_replicas)) * num_replicas
-        shares = [share.tolist() for share in np.array_split(np.arange(items), batches)] if items else []
-        self._batches: list[list[int]] = [share for share in shares[rank::num_replicas] if share]
-        self._loader = _batch_loader(read, self._batches, num_workers, pin_memory)
+        self._shares = _EqualShares(items, batch_size, num_replicas, rank)
+        self._loader = _batch_loader(read, self._shares, num_workers, pin_memory)
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._shares)
 
     def __iter__(self) -> Iterator[Batch]:
         yield from self._loader
+
+
+class _EqualShares(Sampler[list[int]]):
+    """The items in order, cut into as few batches as will do, equally many for every process."""
+
+    def __init__(self, items: int, batch_size: int, num_replicas: int, rank: int) -> None:
+        rounds = -(-items // (batch_size * num_replicas))
+        cuts = rounds * num_replicas
+        ends = [items * cut // cuts for cut in range(cuts + 1)] if cuts else [0]
+        bounds = list(itertools.pairwise(ends))[rank::num_replicas]
+        self.bounds = [(first, end) for first, end in bounds if end > first]
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(range(first, end)) for first, end in self.bounds)
 
 
 class _ByBatch(Dataset[Batch]):
@@ -140,7 +155,7 @@ class _ByBatch(Dataset[Batch]):
 
 
 def _batch_loader(
-    read: Callable[[list[int]], Batch], batches: DrawBatches | Sequence[list[int]], num_workers: int, pin_memory: bool
+    read: Callable[[list[int]], Batch], batches: Sampler[list[int]], num_workers: int, pin_memory: bool
 ) -> DataLoader[Batch]:
     return DataLoader(
         _ByBatch(read),

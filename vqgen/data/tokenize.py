@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqgen.data.augmented import Augmented
 from vqgen.data.code_grids import write_code_grids
+from vqgen.data.loaders import SequentialLoader
 from vqgen.data.source import SPLITS, ImageDataset, ImageSource, Split
 from vqgen.tokenizer.tokenizer import grid_size
 
@@ -46,6 +47,7 @@ def tokenize_images(
     shift: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
+    num_workers: int = 0,
     progress: Progress | None = None,
 ) -> None:
     """Encode every image of a split and write the codes to a folder that `CodeGrids` reads.
@@ -63,6 +65,7 @@ def tokenize_images(
         shift: most pixels that further views are moved; None is a sixteenth of the shorter side.
         seed: decides the further views.
         batch_size: images encoded at a time.
+        num_workers: processes that read images ahead; 0 reads in this one.
         progress: called after every batch with the number of images done and of all.
 
     Raises:
@@ -71,27 +74,23 @@ def tokenize_images(
     if views < 1:
         raise ValueError(f"views must be >= 1, got {views}; the first view is the image as it is")
     cells = grid_size(source.image_size, tokenizer.downsampling)
-    dataset = source.split(split)
     shift = max(1, min(source.image_size) // 16) if shift is None else shift
-    changed = Augmented(dataset, seed=seed, flip=flip, shift=shift)
-    plain_views = min(views, 2) if flip else 1
+    versions = ImageViews(source.split(split), flip=flip, shift=shift, seed=seed)
+    total = views * len(versions.dataset)
+    batches = SequentialLoader(versions.batch, items=total, batch_size=batch_size, num_workers=num_workers)
 
-    def encoded() -> Iterator[Tensor]:
-        for view in range(views):
-            for start in range(0, len(dataset), batch_size):
-                indices = range(start, min(start + batch_size, len(dataset)))
-                if view < plain_views:
-                    images = _mirrored(dataset, indices) if view else dataset.batch(indices).images
-                else:
-                    images = changed.batch([index + view * len(dataset) for index in indices]).images
-                yield _encode(tokenizer, images)
-                if progress is not None:
-                    progress(view * len(dataset) + indices.stop, views * len(dataset))
+    def encoded() -> Iterator[Int[Tensor, "b h w"]]:
+        done = 0
+        for images in batches:
+            yield _encode(tokenizer, images)
+            done += len(images)
+            if progress is not None:
+                progress(done, total)
 
     write_code_grids(
         folder,
         encoded(),
-        dataset.labels,
+        versions.dataset.labels,
         views=views,
         grid_size=cells,
         codebook_size=tokenizer.codebook_size,
@@ -102,8 +101,49 @@ def tokenize_images(
     )
 
 
+class ImageViews:
+    """The versions of a data set's images: number i + v * n is image i in version v.
+
+    Args:
+        dataset: n images.
+        flip: whether version 1 is the mirror image; if not, it is changed like those after it.
+        shift: most pixels that changed versions are moved.
+        seed: decides how they are changed.
+
+    Example:
+        >>> from vqgen.data import SyntheticImages
+        >>> dataset = SyntheticImages(4, 8).split("train")
+        >>> versions = ImageViews(dataset, flip=True, shift=1, seed=0)
+        >>> torch.equal(versions.batch([3 + 1 * 4])[0], dataset[3].images.flip(-1))
+        True
+    """
+
+    def __init__(self, dataset: ImageDataset, *, flip: bool, shift: int, seed: int) -> None:
+        self.dataset = dataset
+        self.flip = flip
+        self.changed = Augmented(dataset, seed=seed, flip=flip, shift=shift)
+
+    def batch(self, numbers: Sequence[int]) -> Float[Tensor, "b c H W"]:
+        """The images of these numbers, which ascend."""
+        count = len(self.dataset)
+        first_changed = (2 if self.flip else 1) * count
+        plain = [number for number in numbers if number < count]
+        mirrored = [number - count for number in numbers if count <= number < first_changed]
+        changed = [number for number in numbers if number >= first_changed]
+        parts = [self.dataset.batch(plain).images] if plain else []
+        parts += [self.dataset.batch(mirrored).images.flip(-1)] if mirrored else []
+        parts += [self.changed.batch(changed).images] if changed else []
+        return torch.cat(parts)
+
+
 def tokenize(
-    tokenizer: str, source: ImageSource, out: str, views: int = 1, flip: bool = True, batch_size: int = 64
+    tokenizer: str,
+    source: ImageSource,
+    out: str,
+    views: int = 1,
+    flip: bool = True,
+    batch_size: int = 64,
+    num_workers: int = 0,
 ) -> Path:
     """Encode a data set's images once and write the codes to OUT/train and OUT/validation.
 
@@ -116,6 +156,7 @@ def tokenize(
         views: versions of each training image: as it is, mirrored, and then moved by some pixels.
         flip: whether a mirror image shows the same thing.
         batch_size: images encoded at a time.
+        num_workers: processes that read images ahead; worth while for image files.
 
     Returns:
         The folder written.
@@ -142,13 +183,10 @@ def tokenize(
                 views=views if split == "train" else 1,
                 flip=flip,
                 batch_size=batch_size,
+                num_workers=num_workers,
                 progress=show,
             )
     return Path(out)
-
-
-def _mirrored(dataset: ImageDataset, indices: Sequence[int]) -> Float[Tensor, "b c H W"]:
-    return dataset.batch(indices).images.flip(-1)
 
 
 @torch.inference_mode()
