@@ -1,0 +1,80 @@
+"""Every config trains for two steps on made images of its own size, and says what a reader wants to know."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vqgen import Pipeline, Tokenizer
+from vqgen.cli import main
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs").glob("*/*.yaml"))
+SHORT = [
+    "--trainer.max_steps=2",
+    "--trainer.limit_val_batches=1",
+    "--trainer.num_sanity_val_steps=0",
+    "--trainer.precision=32-true",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--data.init_args.batch_size=2",
+    "--data.init_args.num_workers=0",
+]
+# Sizes that matter to a GPU only; everything else stays as it is.
+SMALLER = {
+    "tokenizer": [
+        "--model.init_args.tokenizer.init_args.encoder.init_args.channels=8",
+        "--model.init_args.tokenizer.init_args.decoder.init_args.channels=8",
+    ],
+    "prior": ["--model.init_args.prior.init_args.depth=2", "--model.init_args.samples=1"],
+}
+
+
+def made_images(config: dict, folder: Path, count: int) -> list[str]:
+    """Flags that put made images of the same size in the place of the config's source."""
+    old = config["data"]["init_args"]["source"]["init_args"]
+    source = {"count": count, "size": old["size"], "channels": old.get("channels", 3)}
+    path = folder / "source.yaml"
+    path.write_text(yaml.safe_dump({"class_path": "vqgen.data.SyntheticImages", "init_args": source}))
+    return [f"--data.init_args.source={path}"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """One folder for all configs, so that a prior finds the tokenizer of its data set."""
+    folder = tmp_path_factory.mktemp("configs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield folder
+
+
+def fit(path: Path, workspace: Path) -> Path:
+    """Two steps of a config; returns the folder it wrote."""
+    config = yaml.safe_load(path.read_text())
+    stage = path.parent.name
+    main(["fit", "--config", str(path), *SHORT, *SMALLER[stage], *made_images(config, workspace, count=24)])
+    return Path(config["model"]["init_args"]["folder"])
+
+
+@pytest.mark.parametrize("name", sorted({path.name for path in CONFIGS}))
+def test_config_trains_two_steps(name, workspace):
+    tokenizer = fit(ROOT / "configs" / "tokenizer" / name, workspace)
+    assert Tokenizer.from_pretrained(tokenizer).codebook_size > 0
+    pipeline = fit(ROOT / "configs" / "prior" / name, workspace)
+    assert Pipeline.from_pretrained(pipeline).order.name == "raster"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_config_says_what_it_is_for(path):
+    text = path.read_text()
+    for heading in ("Purpose", "Paper", "Hardware", "Duration", "Expected", "Command"):
+        line = next((line for line in text.splitlines() if line.startswith(f"# {heading} ")), "")
+        assert len(line.removeprefix(f"# {heading}").strip()) > 4, heading
+    assert f"configs/{path.parent.name}/{path.name}" in text
+
+
+def test_every_stage_has_the_same_data_sets():
+    names = [{path.name for path in CONFIGS if path.parent.name == stage} for stage in ("tokenizer", "prior")]
+    assert names[0] == names[1]
+    assert "smoke.yaml" in names[0]
