@@ -185,7 +185,7 @@ class Pipeline:
             prefix=prefix,
             on_step=on_step,
         )
-        return torch.cat([self.decode(chunk) for chunk in codes.split(batch_size)])
+        return torch.cat([self.decode(chunk) for chunk in torch.split(codes, batch_size)])
 
     def generate_codes(
         self,

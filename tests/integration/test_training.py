@@ -146,7 +146,7 @@ def test_a_missing_tokenizer_is_named(workspace):
 
 
 def test_a_collapsing_codebook_warns(workspace):
-    with pytest.warns(UserWarning, match="the codebook is collapsing: .* of 32 codes"):
+    with pytest.warns(UserWarning, match=r"the codebook is collapsing: .* of 32 codes"):
         fit("tokenizer", "--model.init_args.collapse_below", "1.01")
 
 

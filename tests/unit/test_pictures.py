@@ -35,7 +35,7 @@ def test_gif_has_a_frame_per_cell_and_fills_in_order(tmp_path):
         gif.seek(0)
         first = gif.convert("RGB")
         gif.seek(6)
-        assert gif.info['duration'] > 2000
+        assert gif.info["duration"] > 2000
         last = gif.convert("RGB")
     row, column = divmod(int(order.positions[0]), 3)
     inside = (GAP + column * 4 + 2, GAP + row * 4 + 2)

@@ -124,7 +124,7 @@ def test_conditions_by_name_and_number(condition, expected):
 
 @pytest.mark.parametrize("condition", ["birds", 3, -2, "12"])
 def test_unknown_classes_are_refused_with_those_that_exist(condition):
-    with pytest.raises(ValueError, match="unknown class.*cats, dogs, 7"):
+    with pytest.raises(ValueError, match=r"unknown class.*cats, dogs, 7"):
         make_pipeline().labels(condition, 2)
 
 

@@ -1,6 +1,7 @@
 """Pictures to whatever logger there is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from PIL import Image
@@ -22,7 +23,7 @@ def log_picture(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
     """
     step = trainer.global_step
     for logger in trainer.loggers:
-        experiment = getattr(logger, "experiment", None)
+        experiment: Any = getattr(logger, "experiment", None)
         if hasattr(logger, "log_image"):  # Weights & Biases
             logger.log_image(key=name, images=[picture], step=step)
         elif hasattr(experiment, "add_image"):  # TensorBoard

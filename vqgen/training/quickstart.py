@@ -125,6 +125,7 @@ def quickstart(
     console.print(f"  {likelihood['validation/nll']:.3f} nats per code on held-out images")
 
     show(pipeline, images, out, seed)
+    seconds = round(time.perf_counter() - start, 1)
     metrics = {
         "validation": {
             key.removeprefix("validation/"): value for key, value in {**reconstruction, **likelihood}.items()
@@ -134,13 +135,13 @@ def quickstart(
         "order": pipeline.order.describe(),
         "sampling": SAMPLING,
         "seed": seed,
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": seconds,
         "precision": precision,
         "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
         "versions": {"vqgen": vqgen.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    say_where(out, images, metrics["seconds"])
+    say_where(out, images, seconds)
     return out
 
 
@@ -194,7 +195,7 @@ def show(pipeline: Pipeline, images: ImageSource, out: Path, seed: int) -> None:
     save_picture(labelled_rows(rows, zoom=2, caption=credit), out / "reconstructions.png")
     labels = [name for name in images.class_names for _ in range(SAMPLES_PER_CLASS)]
     samples = pipeline.generate(len(labels), labels, seed=seed, **SAMPLING)
-    groups = list(zip(images.class_names, samples.split(SAMPLES_PER_CLASS), strict=True))
+    groups = list(zip(images.class_names, torch.split(samples, SAMPLES_PER_CLASS), strict=True))
     caption = f"Drawn by a model that learned from OpenMoji. {credit}" if credit else ""
     save_picture(labelled_rows(groups, zoom=2, caption=caption), out / "samples.png")
     first_of_each = torch.stack([group[0] for _, group in groups])[:8]

@@ -49,7 +49,7 @@ class TokenizerModule(pl.LightningModule):
         pictures: int = 8,
     ) -> None:
         super().__init__()
-        self.tokenizer = tokenizer.to(memory_format=torch.channels_last) if channels_last else tokenizer  # type: ignore[call-overload]
+        self.tokenizer = tokenizer.to(memory_format=torch.channels_last) if channels_last else tokenizer
         self.loss = loss or ReconstructionLoss()
         self.optimization = optimization
         self.folder = folder

@@ -53,7 +53,8 @@ def test_constant_stays_after_the_warmup():
 
 
 def test_groups_hold_every_parameter_once_and_biases_do_not_decay():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 3), nn.Embedding(5, 4), nn.Linear(4, 2))
+    convolutions = [nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 3)]
+    model = nn.Sequential(*convolutions, nn.Embedding(5, 4), nn.Linear(4, 2))
     groups = Optimization(optimizer="muon", weight_decay=0.3).parameter_groups(model, [model[0], model[4]])
     hidden, edge, rest = groups
     assert [id(p) for p in hidden["params"]] == [id(model[2].weight)]
