@@ -12,12 +12,6 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from vqgen.training.seed_each_step import SeedEachStep
 
-TRAINER_DEFAULTS = {
-    # The data modules' own loader shards over processes and resumes mid-epoch; Lightning's sampler would undo both.
-    "use_distributed_sampler": False,
-}
-
-
 class VqgenCLI(LightningCLI):
     """LightningCLI whose models and data are named by `class_path`, with the values that one gives the other linked."""
 
@@ -58,7 +52,6 @@ def main(arguments: list[str] | None = None) -> None:
         subclass_mode_data=True,
         save_config_callback=SaveConfigAnew,
         seed_everything_default=0,
-        trainer_defaults=TRAINER_DEFAULTS,
         parser_kwargs={
             "parser_mode": "omegaconf+",
             "description": "Train, validate, test and predict: vqgen fit --config configs/tokenizer/openmoji.yaml",

@@ -103,9 +103,7 @@ def quickstart(
         f"{reconstruction['validation/codebook_used']:.0%} of the codes in use"
     )
 
-    code_data = CodeDataModule(
-        str(out / "tokenizer"), images, codes=str(out / "codes"), views=2, batch_size=64, seed=seed
-    )
+    code_data = CodeDataModule(str(out / "tokenizer"), images, views=2, batch_size=64, seed=seed)
     code_data.prepare_data()
     second = PriorModule(
         str(out / "tokenizer"),
@@ -182,7 +180,6 @@ def make_trainer(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        use_distributed_sampler=False,
     )
 
 
