@@ -40,7 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         options = make_parser().parse_args(arguments)
         options.run(options)
-    except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        # An extra that is missing says how to get it; anything else is a fault of ours.
+        if "pip install" not in str(error):
+            raise
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("interrupted")
@@ -74,9 +79,12 @@ def sample(options: argparse.Namespace) -> None:
     """Draw images from a trained pipeline into one picture."""
     import torch
 
-    from vqgen.pictures import picture_grid, save_filling_gif, save_picture
+    from vqgen.pictures import check_picture_path, picture_grid, save_filling_gif, save_picture
     from vqgen.pipeline import Pipeline
 
+    check_picture_path(options.out)
+    if options.gif:
+        check_picture_path(options.gif)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     pipeline = Pipeline.from_pretrained(options.folder).to(device)
     condition = options.condition

@@ -96,9 +96,7 @@ def save_picture(picture: Image.Image, path: str | Path, **options: Any) -> Path
     Raises:
         ValueError: if the ending is that of no format Pillow writes.
     """
-    path = Path(path)
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"{path}: expected the ending of a picture format, such as .png, got {path.suffix!r}")
+    path = check_picture_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -108,6 +106,24 @@ def save_picture(picture: Image.Image, path: str | Path, **options: Any) -> Path
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def check_picture_path(path: str | Path) -> Path:
+    """Refuse a path that no picture can be written to, before the work that leads to the picture.
+
+    Args:
+        path: where a picture is to go.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if the ending is that of no format Pillow writes.
+    """
+    path = Path(path)
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"{path}: expected the ending of a picture format, such as .png, got {path.suffix!r}")
     return path
 
 
