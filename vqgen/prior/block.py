@@ -87,7 +87,7 @@ class Block(nn.Module):
         self.attention = SelfAttention(dim, heads, style=style, dropout=dropout)
         self.feed_forward_norm = style.norm(dim)
         self.feed_forward = style.feed_forward(dim)
-        self.residual_dropout = nn.Dropout(dropout)
+        self.residual_dropout = nn.Dropout(dropout) if dropout > 0.0 else nn.Identity()  # a dropout of 0 still takes time
 
     def forward(
         self, hidden: Float[Tensor, "b m d"], rotation: Rotation | None, cache: LayerCache | None

@@ -1,0 +1,296 @@
+"""Tokens per second: vqgen's prior against GPT-2 of `transformers`, same depth, width, vocabulary and length, fp32 on CPU
+
+    python benchmarks/sampling.py            # the table in README.md, about 5 minutes on two idle cores
+    python benchmarks/sampling.py --quick    # a toy size in seconds, to see that it runs; writes nothing
+
+The contestants take turns within one process, so that a change in the machine's speed meets them all. Peak memory is
+that of a process of its own. The bound is what reading the weights and the cache once per step would allow at the
+memory bandwidth measured here.
+"""
+
+import argparse
+import importlib
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vqgen.prior import Prior
+from vqgen.sampling import sample_autoregressive
+
+FOLDER = Path(__file__).parent
+BEGIN, END = "<!-- sampling: begin -->", "<!-- sampling: end -->"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What all contestants share."""
+
+    depth: int = 12
+    dim: int = 512
+    heads: int = 8
+    vocabulary: int = 1024
+    height: int = 16
+    width: int = 16
+
+    @property
+    def steps(self) -> int:
+        return self.height * self.width
+
+
+Draw = Callable[[int], None]
+"""Draws one batch of that many sequences."""
+
+
+def build_vqgen(size: Size, style: str) -> tuple[torch.nn.Module, Draw]:
+    torch.manual_seed(0)
+    prior = Prior(
+        size.vocabulary, size.height, size.width, dim=size.dim, depth=size.depth, heads=size.heads, style=style
+    )
+    torch.nn.init.normal_(prior.head.weight, std=0.02)  # as built, it is all zeros
+    positions = torch.arange(size.steps)
+
+    def draw(batch_size: int) -> None:
+        sequence = sample_autoregressive(prior, positions, batch_size=batch_size)
+        assert sequence.shape == (batch_size, size.steps)
+
+    return prior, draw
+
+
+def build_gpt2(size: Size, cache: str) -> tuple[torch.nn.Module, Draw]:
+    transformers = importlib.import_module("transformers")  # of the extra `bench`, and slow to import
+    transformers.utils.logging.set_verbosity_error()
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=size.vocabulary,
+        n_positions=size.steps + 1,
+        n_embd=size.dim,
+        n_layer=size.depth,
+        n_head=size.heads,
+        bos_token_id=0,
+        eos_token_id=None,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    model = transformers.GPT2LMHeadModel(config).eval()
+
+    def draw(batch_size: int) -> None:
+        with torch.inference_mode():
+            sequence = model.generate(
+                torch.zeros(batch_size, 1, dtype=torch.int64),
+                attention_mask=torch.ones(batch_size, 1, dtype=torch.int64),
+                do_sample=True,
+                top_k=0,  # no filter, as vqgen's default
+                max_new_tokens=size.steps,
+                min_new_tokens=size.steps,
+                cache_implementation=cache,
+            )
+        assert sequence.shape == (batch_size, size.steps + 1)
+
+    return model, draw
+
+
+CONTESTANTS: dict[str, Callable[[Size], tuple[torch.nn.Module, Draw]]] = {
+    "vqgen, gpt style": lambda size: build_vqgen(size, "gpt"),
+    "vqgen, llama style": lambda size: build_vqgen(size, "llama"),
+    "transformers GPT-2, static cache": lambda size: build_gpt2(size, "static"),
+    "transformers GPT-2, dynamic cache": lambda size: build_gpt2(size, "dynamic"),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contestant at one batch size."""
+
+    contestant: str
+    batch_size: int
+    tokens_per_second: list[float]
+    peak_megabytes: float
+    parameters: int
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.tokens_per_second)
+
+
+def read_bandwidth(megabytes: int, repeats: int = 9) -> float:
+    """Bytes per second at which this machine sums a tensor far larger than its caches; the best of several tries."""
+    tensor = torch.ones(megabytes * 2**18)
+    tensor.sum()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        tensor.sum()
+        seconds.append(time.perf_counter() - start)
+    return tensor.nbytes / min(seconds)
+
+
+def bound(size: Size, parameters: int, batch_size: int, bandwidth: float) -> float:
+    """Tokens per second if each step read the weights once, and each sequence's cache, and did nothing else."""
+    weights = 4 * (parameters - size.vocabulary * size.dim)  # of the code embedding a step reads a row
+    cache = 4 * 2 * size.depth * size.dim * (size.steps + 1) / 2  # on average half full
+    return batch_size * bandwidth / (weights + batch_size * cache)
+
+
+def own_peak_megabytes() -> float:
+    """Peak resident memory of this process."""
+    if Path("/proc/self/status").exists():  # Linux counts a parent's memory into a child's ru_maxrss
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_megabytes(contestant: str, batch_size: int, arguments: argparse.Namespace) -> float:
+    """Peak resident memory of a fresh process that builds the contestant and draws one batch."""
+    command = [sys.executable, __file__, "--memory-of", contestant, "--batch-sizes", str(batch_size)]
+    command += ["--quick"] if arguments.quick else []
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(output.splitlines()[-1])
+
+
+def measure(size: Size, arguments: argparse.Namespace) -> list[Result]:
+    built = {name: CONTESTANTS[name](size) for name in arguments.contestants}
+    results = []
+    for batch_size in arguments.batch_sizes:
+        rates: dict[str, list[float]] = {name: [] for name in built}
+        for repeat in range(arguments.repeats + 1):  # the first round warms up and does not count
+            for name, (_, draw) in built.items():
+                start = time.perf_counter()
+                draw(batch_size)
+                if repeat > 0:
+                    rates[name].append(batch_size * size.steps / (time.perf_counter() - start))
+        for name, (model, _) in built.items():
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            memory = peak_megabytes(name, batch_size, arguments)
+            results.append(Result(name, batch_size, rates[name], memory, parameters))
+            print(f"batch {batch_size}  {name:36s} {results[-1].median:8.1f} tokens/s", flush=True)
+    return results
+
+
+def processor() -> str:
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def peer_version() -> str:
+    try:
+        return version("transformers")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def commit() -> str:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(FOLDER), *arguments], capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../vqgen")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
+
+
+def report(size: Size, results: list[Result], bandwidth: float, arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "size": asdict(size),
+        "results": [
+            {
+                **asdict(result),
+                "median_tokens_per_second": result.median,
+                "bound_tokens_per_second": bound(size, result.parameters, result.batch_size, bandwidth),
+            }
+            for result in results
+        ],
+        "read_bandwidth_gigabytes_per_second": bandwidth / 1e9,
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "repeats": arguments.repeats,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": peer_version()},
+        "commit": commit(),
+    }
+
+
+def table(measured: dict[str, Any]) -> str:
+    """The report as Markdown: rates with their range, and each peer's share of the faster of vqgen's styles."""
+    size, versions = measured["size"], measured["versions"]
+    bandwidth = measured["read_bandwidth_gigabytes_per_second"]
+    lines = [
+        f"{size['depth']} layers of {size['dim']}, vocabulary {size['vocabulary']}, {size['height'] * size['width']} "
+        f"tokens, fp32. {measured['processor']}, {measured['threads']} threads, reading {bandwidth:.0f} GB/s. Python "
+        f"{versions['python']}, torch {versions['torch']}, transformers {versions['transformers']}; "
+        f"commit {measured['commit']}; medians of {measured['repeats']} interleaved repeats.",
+        "",
+        "| | batch | tokens/s, median (range) | against the fastest GPT-2 | of the bound | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in measured["results"]:
+        peers = [
+            other["median_tokens_per_second"]
+            for other in measured["results"]
+            if other["batch_size"] == row["batch_size"] and "GPT-2" in other["contestant"]
+        ]
+        median, rates = row["median_tokens_per_second"], row["tokens_per_second"]
+        cells = [
+            row["contestant"],
+            str(row["batch_size"]),
+            f"{median:.0f} ({min(rates):.0f} to {max(rates):.0f})",
+            f"{median / max(peers):.2f}x" if peers else "",
+            f"{median / row['bound_tokens_per_second']:.0%}",
+            f"{row['peak_megabytes']:.0f} MB",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(measured: dict[str, Any]) -> None:
+    (FOLDER / "results").mkdir(exist_ok=True)
+    (FOLDER / "results" / "sampling.json").write_text(json.dumps(measured, indent=2) + "\n")
+    readme = FOLDER / "README.md"
+    before, rest = readme.read_text().split(BEGIN)
+    readme.write_text(f"{before}{BEGIN}\n{table(measured)}\n{END}{rest.split(END)[1]}")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, help="torch's own choice when left out")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
+    parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
+    parser.add_argument("--memory-of", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.repeats = 1
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
+    size = Size(depth=2, dim=32, heads=2, vocabulary=64, height=2, width=4) if arguments.quick else Size()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    if arguments.memory_of:
+        CONTESTANTS[arguments.memory_of](size)[1](arguments.batch_sizes[0])
+        print(own_peak_megabytes())
+        return
+    bandwidth = read_bandwidth(megabytes=16 if arguments.quick else 1024)
+    results = measure(size, arguments)
+    measured = report(size, results, bandwidth, arguments)
+    print(table(measured))
+    if not arguments.quick:
+        write(measured)
+
+
+if __name__ == "__main__":
+    main()
