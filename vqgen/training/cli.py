@@ -12,6 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from vqgen.training.seed_each_step import SeedEachStep
 
+
 class VqgenCLI(LightningCLI):
     """LightningCLI whose models and data are named by `class_path`, with the values that one gives the other linked."""
 

@@ -26,6 +26,7 @@ from vqgen.data import ImageSource, OpenMoji
 from vqgen.data.code_data import CodeDataModule
 from vqgen.data.image_data import ImageDataModule
 from vqgen.data.openmoji_table import ATTRIBUTION
+from vqgen.losses import ReconstructionLoss
 from vqgen.pictures import labelled_rows, save_filling_gif, save_picture
 from vqgen.pipeline import Pipeline
 from vqgen.prior import Prior
@@ -83,12 +84,13 @@ def quickstart(
     console.print(f"vqgen quickstart: {minutes:g} minutes, {torch.get_num_threads()} threads, {precision}, into {out}/")
 
     images = source or OpenMoji(size=64)
-    image_data = ImageDataModule(images, batch_size=32, flip=True, seed=seed)
+    image_data = ImageDataModule(images, batch_size=8, flip=True, seed=seed)
     budget = minutes * 60 - PICTURE_SECONDS
     tokenizer = make_tokenizer()
     first = TokenizerModule(
         tokenizer,
-        optimization=Optimization(learning_rate=2e-3, optimizer="muon", weight_decay=0.0, warmup_steps=30),
+        loss=ReconstructionLoss(l1=0.0, l2=3.0),
+        optimization=Optimization(learning_rate=4e-3, optimizer="muon", weight_decay=0.0, warmup_steps=30),
         pictures=0,
     )
     until = start + TOKENIZER_SHARE * budget
@@ -153,7 +155,7 @@ def make_tokenizer() -> Tokenizer:
         "attention_at": (),
         "latent_channels": 128,
     }
-    return Tokenizer(Encoder(**size), Decoder(**size), EMAVectorQuantizer(codebook_size=1024, dim=32))
+    return Tokenizer(Encoder(**size), Decoder(**size), EMAVectorQuantizer(codebook_size=1024, dim=32, commitment=1.0))
 
 
 def make_prior(codebook_size: int, height: int, width: int, num_classes: int) -> Prior:

@@ -20,7 +20,7 @@ class TimedProgress(pl.Callback):
         self.metrics = metrics
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[figures]}"),
@@ -36,7 +36,7 @@ class TimedProgress(pl.Callback):
     ) -> None:
         """Move on."""
         shown = [
-            f"{name} {float(trainer.callback_metrics[name]):.3f}"
+            f"{name.rpartition('/')[2]} {float(trainer.callback_metrics[name]):.2f}"
             for name in self.metrics
             if name in trainer.callback_metrics
         ]

@@ -17,6 +17,21 @@ def test_orthogonalise_gives_singular_values_near_one(shape):
     assert values.max() < 1.4
 
 
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_orthogonalise_equals_the_plain_iteration(shape):
+    torch.manual_seed(0)
+    matrices = torch.randn(3, *shape, dtype=torch.float64)
+    expected = []
+    for matrix in matrices:
+        x = (matrix if shape[0] <= shape[1] else matrix.t()) / (matrix.norm() + 1e-7)
+        for _ in range(5):
+            gram = x @ x.t()
+            x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        expected.append(x if shape[0] <= shape[1] else x.t())
+    assert torch.allclose(orthogonalise(matrices), torch.stack(expected), atol=1e-9)
+    assert torch.allclose(orthogonalise(matrices.float()).double(), torch.stack(expected), atol=1e-3)
+
+
 def train(make_optimizer, model_seed: int = 0) -> list[torch.Tensor]:
     torch.manual_seed(model_seed)
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
