@@ -82,9 +82,15 @@ def main() -> None:
     print(table(results))
     if options.quick:
         return
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }
     (FOLDER / "results").mkdir(exist_ok=True)
-    (FOLDER / "results" / "nearest.json").write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+    (FOLDER / "results" / "nearest.json").write_text(
+        json.dumps({"machine": machine, "results": results}, indent=2) + "\n"
+    )
     readme = FOLDER / "README.md"
     before, rest = readme.read_text().split(BEGIN)
     readme.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{rest.split(END)[1]}")

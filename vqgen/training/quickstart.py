@@ -40,7 +40,8 @@ from vqgen.training.timed_progress import TimedProgress
 from vqgen.training.tokenizer import TokenizerModule
 
 PICTURE_SECONDS = 30.0
-TOKENIZER_SHARE = 0.55
+TRAINING_SECONDS = 20.0  # less would teach nothing
+TOKENIZER_SHARE = 0.58
 SAMPLES_PER_CLASS = 8
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_k": 100, "guidance": 2.0}
 
@@ -75,8 +76,9 @@ def quickstart(
     """
     start = time.perf_counter()
     out = Path(out)
-    if minutes * 60 < PICTURE_SECONDS + 20:
-        raise ValueError(f"expected minutes to be at least {(PICTURE_SECONDS + 20) / 60:.1f}, got {minutes}")
+    least = (PICTURE_SECONDS + TRAINING_SECONDS) / 60
+    if minutes < least:
+        raise ValueError(f"expected minutes to be at least {least:.1f}, got {minutes:g}")
     _ask_before_overwriting(out, overwrite)
     _quiet()
     pl.seed_everything(seed, verbose=False)
@@ -89,7 +91,7 @@ def quickstart(
     tokenizer = make_tokenizer()
     first = TokenizerModule(
         tokenizer,
-        loss=ReconstructionLoss(l1=0.0, l2=3.0),
+        loss=ReconstructionLoss(l1=1.0, l2=4.0),
         optimization=Optimization(learning_rate=4e-3, optimizer="muon", weight_decay=0.0, warmup_steps=30),
         pictures=0,
     )
@@ -105,7 +107,7 @@ def quickstart(
         f"{reconstruction['validation/codebook_used']:.0%} of the codes in use"
     )
 
-    code_data = CodeDataModule(str(out / "tokenizer"), images, views=2, batch_size=64, seed=seed)
+    code_data = CodeDataModule(str(out / "tokenizer"), images, views=4, batch_size=16, seed=seed)
     code_data.prepare_data()
     second = PriorModule(
         str(out / "tokenizer"),
