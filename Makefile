@@ -18,7 +18,7 @@ quickstart: $(VENV)/.installed-openmoji ## learn OpenMoji and draw new ones, in 
 	$(BIN)/vqgen quickstart $(ARGS)
 
 test: $(VENV)/.installed-dev lint ## lint, types and tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting, lint and types, changing nothing
 	$(BIN)/ruff format --check .
@@ -30,6 +30,7 @@ format: $(VENV)/.installed-dev ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed-bench ## speed against peers, written to benchmarks/results
+	$(BIN)/python benchmarks/nearest.py $(ARGS)
 	$(BIN)/python benchmarks/sampling.py $(ARGS)
 
 clean: ## remove the environment and caches

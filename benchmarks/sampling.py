@@ -1,4 +1,4 @@
-"""Tokens per second: vqgen's prior against GPT-2 of `transformers`, same depth, width, vocabulary and length, fp32 on CPU
+"""Tokens per second: vqgen's prior against GPT-2 of `transformers`, both of one depth, width, vocabulary and length.
 
     python benchmarks/sampling.py            # the table in README.md, about 5 minutes on two idle cores
     python benchmarks/sampling.py --quick    # a toy size in seconds, to see that it runs; writes nothing

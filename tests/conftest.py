@@ -4,6 +4,9 @@ import os
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests are about the CPU path, which is what every machine has
 
+# Files run side by side, one process a core; two threads that wait for each other would only be in their way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from jaxtyping import install_import_hook
 
 install_import_hook("vqgen", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

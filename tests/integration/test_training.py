@@ -135,7 +135,7 @@ def test_codes_of_another_tokenizer_are_refused_naming_both(workspace):
 
 
 def test_an_image_size_that_does_not_divide_is_refused_before_training(workspace):
-    with pytest.raises(ValueError, match="divisible by the tokenizer's downsampling 4, got 18 x 18"):
+    with pytest.raises(ValueError, match=r"divisible by the tokenizer's downsampling 4, got 18 x 18"):
         fit("tokenizer", "--data.init_args.source.init_args.size", "18")
     assert not Path("runs/smoke/tokenizer").exists()
 

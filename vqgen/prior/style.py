@@ -14,8 +14,7 @@ class Style:
     Attributes:
         norm: class of the normalisations, built with the width.
         feed_forward: class of the position-wise half, built with the width.
-        query_key_norm: whether queries and keys are scaled to unit root mean square before they meet, which bounds the
-            scores.
+        query_key_norm: whether each head's queries and keys are normalised before they meet, which bounds the scores.
         bias: whether the linear layers of attention have a bias.
     """
 

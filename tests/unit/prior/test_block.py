@@ -17,7 +17,7 @@ def test_self_attention_equals_attention_written_out(style: str) -> None:
     for head in (slice(0, 8), slice(8, 16)):
         q, k = query[..., head], keys[..., head]
         if style == "llama":
-            q, k = (x / x.square().mean(-1, keepdim=True).sqrt() for x in (q, k))
+            q, k = ((x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True, unbiased=False) for x in (q, k))
         scores = (q @ k.transpose(1, 2) / math.sqrt(8)).masked_fill(torch.ones(5, 5).triu(1).bool(), -math.inf)
         heads.append(scores.softmax(-1) @ values[..., head])
     expected = F.linear(torch.cat(heads, -1), attention.output.weight, attention.output.bias)
