@@ -41,9 +41,9 @@ from vqgen.training.tokenizer import TokenizerModule
 
 PICTURE_SECONDS = 25.0
 TRAINING_SECONDS = 20.0  # less would teach nothing
-TOKENIZER_SHARE = 0.62
+TOKENIZER_SHARE = 0.66
 SAMPLES_PER_CLASS = 8
-SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_k": 100, "guidance": 2.0}
+SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_k": 100, "guidance": 3.0}
 
 console = Console()
 
@@ -91,8 +91,8 @@ def quickstart(
     tokenizer = make_tokenizer()
     first = TokenizerModule(
         tokenizer,
-        loss=ReconstructionLoss(l1=1.0, l2=4.0),
-        optimization=Optimization(learning_rate=4e-3, optimizer="muon", weight_decay=0.0, warmup_steps=30),
+        loss=ReconstructionLoss(l1=2.0, l2=8.0),
+        optimization=Optimization(learning_rate=6e-3, optimizer="muon", weight_decay=0.0, warmup_steps=30),
         pictures=0,
     )
     until = start + TOKENIZER_SHARE * budget
@@ -107,7 +107,7 @@ def quickstart(
         f"{reconstruction['validation/codebook_used']:.0%} of the codes in use"
     )
 
-    code_data = CodeDataModule(str(out / "tokenizer"), images, views=4, batch_size=16, seed=seed)
+    code_data = CodeDataModule(str(out / "tokenizer"), images, views=2, batch_size=16, seed=seed)
     code_data.prepare_data()
     second = PriorModule(
         str(out / "tokenizer"),
