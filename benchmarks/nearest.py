@@ -1,4 +1,4 @@
-"""Nearest codebook vector: time and extra memory of the bounded search against the whole matrix of distances, fp32, CPU.
+"""Nearest codebook vector: time and extra memory of the bounded search against the whole matrix of distances.
 
     python benchmarks/nearest.py            # the table in README.md, about a minute
     python benchmarks/nearest.py --quick    # a toy size, to see that it runs; writes nothing

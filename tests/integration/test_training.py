@@ -141,7 +141,7 @@ def test_an_image_size_that_does_not_divide_is_refused_before_training(workspace
 
 
 def test_a_missing_tokenizer_is_named(workspace):
-    with pytest.raises(ValueError, match="found no runs/smoke/tokenizer/config.json; `vqgen fit` writes one"):
+    with pytest.raises(ValueError, match=r"found no runs/smoke/tokenizer/config.json; `vqgen fit` writes one"):
         fit("prior")
 
 
