@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,10 +55,10 @@ def measure(search: str, size: tuple[int, int, int], repeats: int) -> dict[str, 
     return {"milliseconds": statistics.median(seconds) * 1000, "extra_megabytes": (after - before) / 1024}
 
 
-def table(results: list[dict[str, object]]) -> str:
+def table(results: list[dict[str, Any]]) -> str:
     lines = ["| latents | codes | width | search | ms, median | extra memory |", "|---|---|---|---|---|---|"]
     for row in results:
-        n, k, d = row["size"]  # type: ignore[misc]
+        n, k, d = row["size"]
         cells = (n, k, d, row["search"], f"{row['milliseconds']:.0f}", f"{row['extra_megabytes']:.0f} MB")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
@@ -73,7 +74,7 @@ def main() -> None:
         search, n, k, d = options.only
         print(json.dumps(measure(search, (int(n), int(k), int(d)), options.repeats)))
         return
-    results: list[dict[str, object]] = []
+    results: list[dict[str, Any]] = []
     for size in QUICK if options.quick else SIZES:
         for search in SEARCHES:
             command = [sys.executable, __file__, "--repeats", str(options.repeats), "--only", search, *map(str, size)]
