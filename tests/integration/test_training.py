@@ -1,6 +1,7 @@
 """Both stages through the command line: trained, interrupted, resumed, and spread over processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace, kill):
     unbroken = final_weights("tokenizer")
     last = Path("runs/smoke/logs/tokenizer/checkpoints/last.ckpt")
     last.unlink()
+    shutil.rmtree("runs/smoke/tokenizer")
     slow = ["--trainer.callbacks+=slow_steps.SlowSteps"]
     (workspace / "slow_steps.py").write_text(
         "import time\nimport pytorch_lightning as pl\n"
@@ -171,6 +173,7 @@ def test_a_killed_run_resumes_to_the_same_weights(workspace, kill):
             time.sleep(0.05)
         process.send_signal(kill)
         assert process.wait(60) != 0
+        assert not Path("runs/smoke/tokenizer").exists()
     finally:
         del os.environ["PYTHONPATH"]
     done = torch.load(last, weights_only=True)["global_step"]

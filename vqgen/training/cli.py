@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import set_parsing_settings
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from vqgen.training.seed_each_step import SeedEachStep
 
@@ -43,19 +46,26 @@ def main(arguments: list[str] | None = None) -> None:
 
     Args:
         arguments: what follows the program's name; None takes the command line's.
+
+    Raises:
+        SystemExit: with 143, if the process was told to stop by SIGTERM.
     """
     # Configs build on each other by interpolation; `omegaconf+` resolves it after all files are merged.
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    VqgenCLI(
-        pl.LightningModule,
-        pl.LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=SaveConfigAnew,
-        seed_everything_default=0,
-        parser_kwargs={
-            "parser_mode": "omegaconf+",
-            "description": "Train, validate, test and predict: vqgen fit --config configs/tokenizer/openmoji.yaml",
-        },
-        args=arguments,
-    )
+    try:
+        VqgenCLI(
+            pl.LightningModule,
+            pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfigAnew,
+            seed_everything_default=0,
+            parser_kwargs={
+                "parser_mode": "omegaconf+",
+                "description": "Train, validate, test and predict: vqgen fit --config configs/tokenizer/openmoji.yaml",
+            },
+            args=arguments,
+        )
+    except SIGTERMException:  # a SystemExit with status 0, which a job scheduler would take for success
+        print("vqgen: stopped by SIGTERM; add --ckpt_path last to go on from the last checkpoint", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
