@@ -151,6 +151,17 @@ def test_a_collapsing_codebook_warns(workspace):
         fit("tokenizer", "--model.init_args.collapse_below", "1.01")
 
 
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_the_other_commands_take_the_last_checkpoint(workspace, command, capsys):
+    fit("tokenizer")
+    fit("prior")
+    for stage, metric in (("tokenizer", "validation/psnr"), ("prior", "validation/nll")):
+        capsys.readouterr()
+        checkpoint = f"runs/smoke/logs/{stage}/checkpoints/last.ckpt"
+        main([command, "--config", f"configs/{stage}/smoke.yaml", *SILENT, "--ckpt_path", checkpoint])
+        assert command == "predict" or metric in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_resumes_to_the_same_weights(workspace, kill):
