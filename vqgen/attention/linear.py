@@ -141,6 +141,8 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
     copy._modules = {
         name: None if child is None else _packed_child(child, rows, kernel) for name, child in module._modules.items()
     }
+    # Found as plain attributes they spare a step of sampling some hundred calls of nn.Module.__getattr__.
+    copy.__dict__.update({**copy._parameters, **copy._buffers, **copy._modules})
     return copy
 
 

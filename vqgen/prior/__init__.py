@@ -2,6 +2,7 @@
 
 from vqgen.prior.block import Block, SelfAttention
 from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
+from vqgen.prior.located import Located
 from vqgen.prior.signals import (
     SIGNALS,
     AdditiveSignal,
@@ -24,6 +25,7 @@ __all__ = [
     "Block",
     "CellSignal",
     "GeluFeedForward",
+    "Located",
     "Prior",
     "RotarySignal",
     "Rotation",

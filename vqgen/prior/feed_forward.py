@@ -1,8 +1,37 @@
 """The position-wise half of a Transformer block: GELU or SwiGLU."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+FEW = 2**15
+"""Numbers that one thread passes over sooner than it would take to wake a second."""
+
+_HALF, _ROOT_HALF = torch.tensor(0.5), torch.tensor(0.5**0.5)  # a number is wrapped into a tensor at every use
+
+
+def gelu(hidden: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+    """Exact GELU, ``x (1 + erf(x / sqrt 2)) / 2``, also fast for the few rows of a sampling step.
+
+    On the CPU ``F.gelu`` goes through oneDNN, whose threads take longer to wake than a few rows to compute.
+
+    Args:
+        hidden: (..., d).
+
+    Returns:
+        (..., d), what ``F.gelu`` gives up to rounding.
+
+    Example:
+        >>> import torch
+        >>> gelu(torch.tensor([0.0, 100.0]))
+        tensor([  0., 100.])
+
+    Source: Hendrycks and Gimpel, Gaussian Error Linear Units (1606.08415).
+    """
+    if hidden.device.type != "cpu" or torch.is_grad_enabled() or hidden.numel() > FEW:
+        return F.gelu(hidden)
+    return torch.addcmul(hidden, hidden, (hidden * _ROOT_HALF).erf_()).mul_(_HALF)
 
 
 class GeluFeedForward(nn.Module):
@@ -33,7 +62,7 @@ class GeluFeedForward(nn.Module):
         Returns:
             (b, m, d) what to add to them.
         """
-        output: Tensor = self.narrow(F.gelu(self.widen(hidden)))
+        output: Tensor = self.narrow(gelu(self.widen(hidden)))
         return output
 
 

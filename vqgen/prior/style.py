@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
+from vqgen.prior.root_mean_square import RMSNorm
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Style:
         bias: whether the linear layers of attention have a bias.
     """
 
-    norm: type[nn.LayerNorm] | type[nn.RMSNorm]
+    norm: type[nn.LayerNorm] | type[RMSNorm]
     feed_forward: type[GeluFeedForward] | type[SwiGLUFeedForward]
     query_key_norm: bool
     bias: bool
@@ -26,6 +27,6 @@ class Style:
 
 STYLES: dict[str, Style] = {
     "gpt": Style(norm=nn.LayerNorm, feed_forward=GeluFeedForward, query_key_norm=False, bias=True),
-    "llama": Style(norm=nn.RMSNorm, feed_forward=SwiGLUFeedForward, query_key_norm=True, bias=False),
+    "llama": Style(norm=RMSNorm, feed_forward=SwiGLUFeedForward, query_key_norm=True, bias=False),
 }
 """Styles by the name a configuration uses: GPT-2's block, and Llama's with query-key normalisation."""

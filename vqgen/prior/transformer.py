@@ -10,6 +10,7 @@ from vqgen.attention import KVCache
 from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
 from vqgen.prior.block import Block
+from vqgen.prior.located import Located
 from vqgen.prior.signals import SIGNALS, AdditiveSignal, RotarySignal
 from vqgen.prior.steps import steps_of
 from vqgen.prior.style import STYLES
@@ -104,7 +105,7 @@ class Prior(Portable):
         self.additive_signals = nn.ModuleDict()
         self.rotary_signal: RotarySignal | None = None
         self._add_signals()
-        self.input_dropout = nn.Dropout(dropout)
+        self.input_dropout = nn.Dropout(dropout) if dropout > 0.0 else nn.Identity()
         self.blocks = nn.ModuleList(Block(dim, heads, style=STYLES[style], dropout=dropout) for _ in range(depth))
         self.final_norm = STYLES[style].norm(dim)
         self.head = nn.Linear(dim, codebook_size, bias=False)
@@ -165,12 +166,35 @@ class Prior(Portable):
                 "expected a sequence of at least one code, got none; the logits of step 0 need one to predict"
             )
         hidden = self._inputs(sequence[:, :-1], condition)
-        return self.head(self._transform(hidden, positions, first=0, cache=None))
+        located = self.locate(positions, batch_size=hidden.shape[0], steps=hidden.shape[1])
+        return self.head(self._transform(hidden, located, cache=None))
+
+    def locate(
+        self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, batch_size: int, steps: int | None = None
+    ) -> Located:
+        """Work out what the signals say of an order, once for a whole sequence.
+
+        Args:
+            positions: (b, n) or (n,) raster index of the cell visited at each step.
+            batch_size: b, number of sequences.
+            steps: how many steps to look at, from the first; all n when None.
+
+        Returns:
+            The order as the prior sees it, to pass to `advance` in place of the positions.
+
+        Raises:
+            ValueError: when the positions fit neither the batch nor the steps.
+        """
+        count = positions.shape[-1] if steps is None else steps
+        run = steps_of(positions, first=0, count=count, batch_size=batch_size)
+        vectors = [signal(run) for signal in self.additive_signals.values()]
+        added = sum(vectors[1:], start=vectors[0]) if vectors else None
+        return Located(added, None if self.rotary_signal is None else self.rotary_signal(run))
 
     def advance(
         self,
         previous: Int[Tensor, "b p"],
-        positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
+        positions: Int[Tensor, "b n"] | Int[Tensor, " n"] | Located,
         cache: KVCache,
         condition: Int[Tensor, " b"] | None = None,
         *,
@@ -184,7 +208,8 @@ class Prior(Portable):
 
         Args:
             previous: (b, p) int64 codes in visiting order that the cache has not seen yet.
-            positions: (b, n) or (n,) the whole order, the same at every call.
+            positions: (b, n) or (n,) the whole order, the same at every call; or what `locate` made of it, which spares
+                doing so at every call.
             cache: from `new_cache`, for this batch; it grows by m steps.
             condition: (b,) int64 labels or None; read at step 0 only.
             last_only: give only the logits of the last step, (b, 1, k), and spare the others' cost.
@@ -211,7 +236,8 @@ class Prior(Portable):
             raise ValueError(f"expected at least one code to follow the {first} steps in the cache, got none")
         else:
             hidden = self.code_embedding(previous)
-        hidden = self._transform(hidden, positions, first=first, cache=cache)
+        located = positions if isinstance(positions, Located) else self.locate(positions, batch_size=len(hidden))
+        hidden = self._transform(hidden, located.cut(first, hidden.shape[1]), cache)
         return self.head(hidden[:, -1:] if last_only else hidden)
 
     def new_cache(self, batch_size: int) -> KVCache:
@@ -242,19 +268,12 @@ class Prior(Portable):
         return torch.cat((start[:, None], self.code_embedding(codes)), dim=1)
 
     def _transform(
-        self,
-        hidden: Float[Tensor, "b m d"],
-        positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
-        *,
-        first: int,
-        cache: KVCache | None,
+        self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None
     ) -> Float[Tensor, "b m d"]:
-        steps = steps_of(positions, first=first, count=hidden.shape[1], batch_size=hidden.shape[0])
-        for signal in self.additive_signals.values():
-            hidden = hidden + signal(steps)
-        rotation = None if self.rotary_signal is None else self.rotary_signal(steps)
+        if located.added is not None:
+            hidden = hidden + located.added
         hidden = self.input_dropout(hidden)
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden, rotation, None if cache is None else cache.layers[index])
+            hidden = block(hidden, located.rotation, None if cache is None else cache.layers[index])
         normalised: Tensor = self.final_norm(hidden)
         return normalised

@@ -96,14 +96,14 @@ def sample_autoregressive(
 
     with torch.inference_mode():
         model = packed_for_inference(prior, rows=rows)
-        cache = model.new_cache(rows)
+        located, cache = model.locate(positions, batch_size=rows), model.new_cache(rows)
         checksum = torch.zeros(
             (), device=device
         )  # looked at once, after the loop: looking at every step would stall the device
         previous = sequence[:, :known]
         for step in range(known, steps):
             rows_in = previous.repeat(2, 1) if guided else previous
-            logits = model.advance(rows_in, positions, cache, condition, last_only=True)[:, 0]
+            logits = model.advance(rows_in, located, cache, condition, last_only=True)[:, 0]
             logits = logits if logits.dtype == torch.float64 else logits.float()
             if guided:
                 conditional, unconditional = logits.chunk(2)

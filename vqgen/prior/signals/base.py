@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -35,13 +34,18 @@ class Rotation:
     cosine: Float[Tensor, "b m 2 1 e"]
     signed_sine: Float[Tensor, "b m 2 1 e"]
 
+    def cut(self, first: int, count: int) -> "Rotation":
+        """The rotation of steps ``first .. first + count - 1`` of these."""
+        return Rotation(self.cosine.narrow(1, first, count), self.signed_sine.narrow(1, first, count))
+
     def rotate(self, query_key: Float[Tensor, "batch m 2 heads e"]) -> Float[Tensor, "batch m 2 heads e"]:
         """Turn queries and keys (b, m, 2, heads, e) by their angles."""
-        half = query_key.shape[-1] // 2
-        cosine, signed_sine = self.cosine.to(query_key.dtype), self.signed_sine.to(query_key.dtype)
+        half, cosine, signed_sine = query_key.shape[-1] // 2, self.cosine, self.signed_sine
+        if cosine.dtype != query_key.dtype:  # under autocast
+            cosine, signed_sine = cosine.to(query_key.dtype), signed_sine.to(query_key.dtype)
         # Rolling by half the width brings each feature's partner under it, so both halves rotate in the same three
         # passes.
-        return torch.addcmul(query_key * cosine, query_key.roll(half, dims=-1), signed_sine)
+        return (query_key * cosine).addcmul_(query_key.roll(half, dims=-1), signed_sine)
 
 
 class RotarySignal(nn.Module, ABC):
