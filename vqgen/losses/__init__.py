@@ -1,5 +1,6 @@
 """What the tokenizer is trained to reduce."""
 
+from vqgen.losses.lite0 import Lite0
 from vqgen.losses.reconstruction import ReconstructionLoss
 
-__all__ = ["ReconstructionLoss"]
+__all__ = ["Lite0", "ReconstructionLoss"]
