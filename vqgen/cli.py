@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from vqgen import __version__
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
+COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "tokenize")
 
 EPILOG = """\
 training:
@@ -32,14 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if first in LIGHTNING_COMMANDS:
         from vqgen.training.cli import main as lightning_main
 
-        lightning_main(None if arguments is None else list(arguments))
+        with _runtime_for(first):
+            lightning_main(None if arguments is None else list(arguments))
         return
     try:
         if first == "tokenize":
-            tokenize(None if arguments is None else list(arguments))
+            with _runtime_for(first):
+                tokenize(None if arguments is None else list(arguments))
             return
         options = make_parser().parse_args(arguments)
-        options.run(options)
+        with _runtime_for(first):
+            options.run(options)
     except (ValueError, FileNotFoundError, FileExistsError) as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -65,6 +70,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_sample(commands)
     _add_orders(commands)
     commands.add_parser("tokenize", help="encode a data set's images once", add_help=False)
+    about = commands.add_parser("info", help="versions, devices and settings, as a report of a fault needs them")
+    about.set_defaults(run=info)
     return parser
 
 
@@ -145,6 +152,25 @@ def tokenize(arguments: list[str] | None) -> None:
 
     written = auto_cli({"tokenize": run}, args=arguments, prog="vqgen", as_positional=False)
     print(f"wrote {written}")
+
+
+def info(options: argparse.Namespace) -> None:
+    """Print versions, machine, devices and what the program sets for its process."""
+    from vqgen.runtime import describe_system
+
+    print(describe_system())
+
+
+@contextmanager
+def _runtime_for(command: str | None) -> Iterator[None]:
+    """Set the process up for a command that computes; the others start without loading torch."""
+    if command not in COMPUTING_COMMANDS:
+        yield
+        return
+    from vqgen.runtime import prepared_runtime
+
+    with prepared_runtime():
+        yield
 
 
 def _add_quickstart(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
