@@ -1,7 +1,19 @@
 """Stage 1: images to grids of codes and back."""
 
 from vqgen.tokenizer.decoder import Decoder
+from vqgen.tokenizer.dvae import DVAEDecoder, DVAEEncoder
 from vqgen.tokenizer.encoder import Encoder
 from vqgen.tokenizer.tokenizer import Reconstruction, Tokenizer, grid_size
+from vqgen.tokenizer.vit import ViTDecoder, ViTEncoder
 
-__all__ = ["Decoder", "Encoder", "Reconstruction", "Tokenizer", "grid_size"]
+__all__ = [
+    "DVAEDecoder",
+    "DVAEEncoder",
+    "Decoder",
+    "Encoder",
+    "Reconstruction",
+    "Tokenizer",
+    "ViTDecoder",
+    "ViTEncoder",
+    "grid_size",
+]

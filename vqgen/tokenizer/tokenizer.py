@@ -18,11 +18,13 @@ class Reconstruction:
         images: (b, c, H, W), decoded from the quantized latents; about [-1, 1], not clamped, with gradients.
         codes: (b, h, w) int64.
         quantizer_loss: scalar, what the quantizer adds to the loss.
+        log_scale: (b, c, H, W), log of how uncertain the decoder says each pixel is; None where it does not say.
     """
 
     images: Float[Tensor, "b c H W"]
     codes: Int[Tensor, "b h w"]
     quantizer_loss: Float[Tensor, ""]
+    log_scale: Float[Tensor, "b c H W"] | None = None
 
 
 class Tokenizer(Portable):
@@ -30,7 +32,8 @@ class Tokenizer(Portable):
 
     Args:
         encoder: images (b, c, H, W) to latents; has `in_channels`, `latent_channels` and `downsampling`.
-        decoder: latents to images; has `latent_channels` and `downsampling`.
+        decoder: latents to images; has `latent_channels` and `downsampling`. One with a method `distribution(latents)`
+            gives images and the log of their scale, for a loss that is a likelihood.
         quantizer: latents to codes and back; its `dim` may differ from the latent channels, a 1x1 convolution on each
             side fits them.
 
@@ -82,12 +85,13 @@ class Tokenizer(Portable):
             image_size: (H, W) in pixels.
 
         Returns:
-            (h, w) in cells.
+            (h, w) in codes: as many as cells, `quantizer.depth` times as many rows with a residual quantizer.
 
         Raises:
             ValueError: if a side is not divisible by `downsampling`.
         """
-        return grid_size(image_size, self.downsampling)
+        rows, columns = grid_size(image_size, self.downsampling)
+        return self.quantizer.depth * rows, columns
 
     def forward(self, images: Float[Tensor, "b c H W"]) -> Reconstruction:
         """Reconstruct images with gradients; in training mode the quantizer learns.
@@ -99,8 +103,13 @@ class Tokenizer(Portable):
             Reconstructed images, codes, and the quantizer's loss.
         """
         quantized = self.quantizer(self._latents(images))
-        decoded = self.decoder(self.from_quantizer(quantized.latents))
-        return Reconstruction(images=decoded, codes=quantized.codes, quantizer_loss=quantized.loss)
+        latents = self.from_quantizer(quantized.latents)
+        log_scale = None
+        if hasattr(self.decoder, "distribution"):
+            decoded, log_scale = self.decoder.distribution(latents)  # type: ignore[operator]
+        else:
+            decoded = self.decoder(latents)
+        return Reconstruction(decoded, quantized.codes, quantized.loss, log_scale)
 
     @torch.no_grad()
     def encode(self, images: Float[Tensor, "b c H W"]) -> Int[Tensor, "b h w"]:
@@ -110,7 +119,7 @@ class Tokenizer(Portable):
             images: (b, c, H, W) in [-1, 1]; H and W divisible by `downsampling`.
 
         Returns:
-            (b, h, w) int64 in [0, codebook_size).
+            (b, h, w) int64 in [0, codebook_size), of the size that `grid_size` says.
 
         Raises:
             ValueError: if the channels or a side do not fit.
