@@ -11,6 +11,7 @@ from vqgen.quantizers.base import Quantized, Quantizer
 from vqgen.quantizers.kmeans import kmeans
 from vqgen.quantizers.nearest import nearest_codes
 from vqgen.quantizers.processes import from_first_process, gather_rows, sum_over_processes
+from vqgen.quantizers.rows import check_codes, to_grid, to_rows
 
 KMEANS_SAMPLES_PER_CODE = 16
 
@@ -93,7 +94,7 @@ class NearestNeighbourQuantizer(Quantizer):
                 self._learn(rows.detach(), codes)
             straight_through = rows + (quantized - rows).detach()
         return Quantized(
-            latents=self._grid(straight_through, latents),
+            latents=to_grid(straight_through, latents),
             codes=codes.view(latents.shape[0], *latents.shape[2:]),
             loss=loss,
         )
@@ -123,11 +124,7 @@ class NearestNeighbourQuantizer(Quantizer):
         Raises:
             ValueError: if a code is out of range.
         """
-        if codes.numel() and not (int(codes.min()) >= 0 and int(codes.max()) < self.codebook_size):
-            raise ValueError(
-                f"codes must be in [0, {self.codebook_size}), got {int(codes.min())} to {int(codes.max())}; "
-                "do they come from another tokenizer?"
-            )
+        check_codes(codes, self.codebook_size)
         return self._vectors()[codes].movedim(-1, 1)  # (b, h, w, d) -> (b, d, h, w)
 
     @abstractmethod
@@ -143,14 +140,8 @@ class NearestNeighbourQuantizer(Quantizer):
         """Put the chosen codes at new vectors, forgetting what they had learned."""
 
     def _rows(self, latents: Float[Tensor, "b d h w"]) -> Float[Tensor, "n d"]:
-        if latents.shape[1] != self.dim:
-            raise ValueError(f"expected latents of width {self.dim}, got {latents.shape[1]}; match the encoder and dim")
-        rows = latents.float().movedim(1, -1).reshape(-1, self.dim)  # (b, d, h, w) -> (b*h*w, d)
+        rows = to_rows(latents, self.dim)
         return F.normalize(rows, dim=1) if self.l2_normalise else rows
-
-    def _grid(self, rows: Float[Tensor, "n d"], latents: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
-        b, d, h, w = latents.shape
-        return rows.view(b, h, w, d).movedim(-1, 1)
 
     def _vectors(self) -> Float[Tensor, "k d"]:
         return F.normalize(self.codebook, dim=1) if self.l2_normalise else self.codebook

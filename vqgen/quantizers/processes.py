@@ -2,7 +2,7 @@
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -32,3 +32,15 @@ def from_first_process(value: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     if distributed():
         dist.broadcast(value, src=0)
     return value
+
+
+def mean_over_processes(value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Mean of `value` over all processes, whose gradient goes to this process' own value with weight 1.
+
+    Distributed training averages the gradients of the processes afterwards; with weight 1 here, that average is the
+    gradient of a loss of the mean.
+    """
+    if not distributed():
+        return value
+    mean = sum_over_processes(value.detach().clone()) / dist.get_world_size()
+    return value + (mean - value).detach()
