@@ -1,11 +1,13 @@
 """How far a reconstruction is from its image, pixel by pixel."""
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from vqgen.losses.base import ImageLoss
 
-class ReconstructionLoss(nn.Module):
+
+class ReconstructionLoss(ImageLoss):
     """Weighted sum of the mean absolute and the mean squared error.
 
     `l1 * mean|x - y| + l2 * mean (x - y)^2`, in fp32 whatever the autocast. L2 is what PSNR measures; L1 keeps edges
