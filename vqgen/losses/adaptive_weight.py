@@ -1,11 +1,10 @@
 """The weight that makes reconstruction and discriminator pull equally hard."""
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.quantizers.processes import distributed, sum_over_processes
+from vqgen.quantizers.processes import mean_over_processes
 
 EPSILON = 1e-6
 
@@ -48,7 +47,5 @@ def adaptive_weight(
             for pull in (reconstruction_pull, adversarial_pull)
         ]
     )
-    if distributed():
-        gradients = sum_over_processes(gradients) / dist.get_world_size()
-    reconstruction, adversarial = gradients.norm(dim=1)
+    reconstruction, adversarial = mean_over_processes(gradients).norm(dim=1)
     return (reconstruction / (adversarial + EPSILON)).clamp(max=maximum)

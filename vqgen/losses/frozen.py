@@ -14,7 +14,7 @@ def freeze(network: Network) -> Network:
     processes with gradients in mind, and written into every checkpoint. They still move with `.to(device)`.
 
     Args:
-        network: changed in place, and put into evaluation mode.
+        network: changed in place; without dropout or batch normalisation, whose mode would matter.
 
     Returns:
         The network.
@@ -30,4 +30,4 @@ def freeze(network: Network) -> Network:
             module.register_buffer(name, parameter.detach(), persistent=False)
         for name, buffer in list(module.named_buffers(recurse=False)):
             module.register_buffer(name, buffer, persistent=False)
-    return network.eval()
+    return network

@@ -1,11 +1,10 @@
 """LeCam regularisation of the discriminator."""
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.quantizers.processes import distributed, sum_over_processes
+from vqgen.quantizers.processes import mean_over_processes
 
 
 class LeCam(nn.Module):
@@ -50,9 +49,7 @@ class LeCam(nn.Module):
             The penalty, a scalar >= 0.
         """
         real, fake = real.float(), fake.float()
-        means = torch.stack([real.detach().mean(), fake.detach().mean()])
-        if distributed():
-            means = sum_over_processes(means) / dist.get_world_size()
+        means = mean_over_processes(torch.stack([real.detach().mean(), fake.detach().mean()]))
         # The first batch sets them: averages that begin at zero would pull towards it.
         self.anchors.copy_(torch.where(self.started, self.anchors.lerp(means, 1 - self.decay), means))
         self.started.fill_(True)

@@ -5,5 +5,14 @@ from vqgen.training.optimization import Optimization
 from vqgen.training.prior import PriorModule
 from vqgen.training.seed_each_step import SeedEachStep
 from vqgen.training.tokenizer import TokenizerModule
+from vqgen.training.vqgan import VQGANModule
 
-__all__ = ["MuonAdamW", "Optimization", "PriorModule", "SeedEachStep", "TokenizerModule", "orthogonalise"]
+__all__ = [
+    "MuonAdamW",
+    "Optimization",
+    "PriorModule",
+    "SeedEachStep",
+    "TokenizerModule",
+    "VQGANModule",
+    "orthogonalise",
+]
