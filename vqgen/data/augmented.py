@@ -19,13 +19,16 @@ class Augmented(Dataset[ImageBatch]):
         dataset: the images.
         seed: with the draw number, decides everything random.
         flip: mirror half of the draws left to right.
+        turn: turn by a random number of quarters, square images only; with `flip`, all symmetries of the square. It
+            suits a tokenizer, for which a stroke is a stroke; a prior should see things upright.
         shift: move by up to this many pixels up, down, left and right; the edge pixels are repeated beyond the edge.
         transforms: further changes, in turn, such as those of `torchvision.transforms.v2`: each takes and gives one
             image (c, H, W) of bytes and draws its random numbers from torch's global generator, which is seeded for
             it and left as it was.
 
     Raises:
-        ValueError: if shift is negative, or, when an image is read, if a transform changed its shape or type.
+        ValueError: if shift is negative or images to turn are not square, or, when an image is read, if a transform
+            changed its shape or type.
 
     Example:
         >>> from vqgen.data.array_images import ArrayImages
@@ -41,6 +44,7 @@ class Augmented(Dataset[ImageBatch]):
         *,
         seed: int = 0,
         flip: bool = False,
+        turn: bool = False,
         shift: int = 0,
         transforms: Sequence[Callable[[Tensor], Tensor]] = (),
     ) -> None:
@@ -49,6 +53,7 @@ class Augmented(Dataset[ImageBatch]):
         self.dataset = dataset
         self.seed = seed
         self.flip = flip
+        self.turn = turn
         self.shift = shift
         self.transforms = transforms
 
@@ -62,13 +67,15 @@ class Augmented(Dataset[ImageBatch]):
         seeds = mix(self.seed, draws)
         # Seeds of their own for each purpose: else a place to crop at would go with a direction to flip to.
         images = self.dataset.read(indices, mix(1, seeds.tolist()).tolist())
-        chances = uniforms(seeds, 3)
+        chances = uniforms(seeds, 4)
         if self.flip:
             mirrored = torch.from_numpy(chances[:, 0] < 0.5)
             both = torch.cat([images, images.flip(-1)])
             images = both.index_select(0, torch.arange(len(images)) + len(images) * mirrored)
+        if self.turn:
+            images = turned(images, (chances[:, 3] * 4).astype(int).tolist())
         if self.shift:
-            offsets = (chances[:, 1:] * (2 * self.shift + 1)).astype(int).tolist()
+            offsets = (chances[:, 1:3] * (2 * self.shift + 1)).astype(int).tolist()
             images = shifted(images, offsets, self.shift)
         if self.transforms:
             images = torch.stack(
@@ -88,6 +95,30 @@ class Augmented(Dataset[ImageBatch]):
                 f"{tuple(image.shape)} {image.dtype}; the size is set in the source, and [-1, 1] is made afterwards"
             )
         return result
+
+
+def turned(images: UInt8[Tensor, "b c H W"], quarters: Sequence[int]) -> UInt8[Tensor, "b c H W"]:
+    """Turn each image against the clock by its own number of quarters.
+
+    Args:
+        images: square ones.
+        quarters: b numbers.
+
+    Returns:
+        Images of the same size.
+
+    Raises:
+        ValueError: if the images are not square.
+
+    Example:
+        >>> turned(torch.tensor([[[[1, 2], [3, 4]]]], dtype=torch.uint8), [1])
+        tensor([[[[2, 4],
+                  [1, 3]]]], dtype=torch.uint8)
+    """
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ValueError(f"expected square images to turn, got {height} x {width}; set turn to false")
+    return torch.stack([torch.rot90(image, quarter, (1, 2)) for image, quarter in zip(images, quarters, strict=True)])
 
 
 def shifted(

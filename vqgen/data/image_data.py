@@ -23,6 +23,7 @@ class ImageDataModule(pl.LightningDataModule):
         batch_size: images per step and process.
         num_workers: processes that read ahead; images held in memory are fastest with 0.
         flip: mirror half of the training images left to right.
+        turn: turn training images by a random number of quarters, square ones only.
         shift: move training images by up to this many pixels in each direction.
         transforms: further random changes, such as `torchvision.transforms.v2.ColorJitter`; see `Augmented`.
         seed: decides the order of the images and all random changes.
@@ -42,6 +43,7 @@ class ImageDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         flip: bool = False,
+        turn: bool = False,
         shift: int = 0,
         transforms: Sequence[nn.Module] = (),
         seed: int = 0,
@@ -52,6 +54,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.flip = flip
+        self.turn = turn
         self.shift = shift
         self.transforms = transforms
         self.seed = seed
@@ -85,7 +88,9 @@ class ImageDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader[ImageBatch]:
         """Endless shuffled epochs of changed images."""
         dataset = self.source.split("train")
-        draws = Augmented(dataset, seed=self.seed, flip=self.flip, shift=self.shift, transforms=self.transforms)
+        draws = Augmented(
+            dataset, seed=self.seed, flip=self.flip, turn=self.turn, shift=self.shift, transforms=self.transforms
+        )
         return ResumableLoader(
             draws.batch,
             items=len(dataset),
