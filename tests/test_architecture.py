@@ -28,6 +28,7 @@ FLOORS = (
     "metrics",
     "pipeline",
     "data",
+    "evaluation",
     "interop",
     "training",
     "compare",

@@ -12,7 +12,7 @@ from typing import NoReturn
 from vqgen import __version__
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "tokenize")
+COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "tokenize", "evaluate")
 
 EPILOG = """\
 training:
@@ -38,9 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lightning_main(None if arguments is None else list(arguments))
         return
     try:
-        if first == "tokenize":
+        if first in ("tokenize", "evaluate"):
+            run = tokenize if first == "tokenize" else evaluate
             with _runtime_for(first):
-                tokenize(None if arguments is None else list(arguments))
+                run(None if arguments is None else list(arguments))
             return
         options = make_parser().parse_args(arguments)
         with _runtime_for(first):
@@ -70,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_sample(commands)
     _add_orders(commands)
     commands.add_parser("tokenize", help="encode a data set's images once", add_help=False)
+    commands.add_parser("evaluate", help="measure a trained tokenizer on images", add_help=False)
     about = commands.add_parser("info", help="versions, devices and settings, as a report of a fault needs them")
     about.set_defaults(run=info)
     return parser
@@ -151,6 +153,20 @@ def tokenize(arguments: list[str] | None) -> None:
     from vqgen.data.tokenize import tokenize as run
 
     written = auto_cli({"tokenize": run}, args=arguments, prog="vqgen", as_positional=False)
+    print(f"wrote {written}")
+
+
+def evaluate(arguments: list[str] | None) -> None:
+    """Measure a trained model and write the figures with their conditions.
+
+    Args:
+        arguments: `evaluate`, what is measured, and what follows. The image source is named as in a config.
+    """
+    from jsonargparse import auto_cli
+
+    from vqgen.evaluation.command import tokenizer
+
+    written = auto_cli({"evaluate": {"tokenizer": tokenizer}}, args=arguments, prog="vqgen", as_positional=True)
     print(f"wrote {written}")
 
 

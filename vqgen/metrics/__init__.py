@@ -1,4 +1,4 @@
-"""Codebook use, reconstruction and likelihood: what training and evaluation report."""
+"""Codebook use, reconstruction, distances between sets of images, likelihood: what training and evaluation report."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -7,11 +7,41 @@ from vqgen.metrics.likelihood import Likelihood, likelihood
 
 if TYPE_CHECKING:
     from vqgen.metrics.codebook import CodebookUsage, CodebookUse, codebook_use
-    from vqgen.metrics.reconstruction import psnr
+    from vqgen.metrics.features import FEATURE_EXTRACTORS, Inception, feature_extractor, metric_name, weights_hash
+    from vqgen.metrics.fid_kid import SetDistance, set_distance
+    from vqgen.metrics.reconstruction import psnr, ssim
 
-__all__ = ["CodebookUsage", "CodebookUse", "Likelihood", "codebook_use", "likelihood", "psnr"]
+__all__ = [
+    "FEATURE_EXTRACTORS",
+    "CodebookUsage",
+    "CodebookUse",
+    "Inception",
+    "Likelihood",
+    "SetDistance",
+    "codebook_use",
+    "feature_extractor",
+    "likelihood",
+    "metric_name",
+    "psnr",
+    "set_distance",
+    "ssim",
+    "weights_hash",
+]
 
-_HOMES = {"CodebookUsage": "codebook", "CodebookUse": "codebook", "codebook_use": "codebook", "psnr": "reconstruction"}
+_HOMES = {
+    "FEATURE_EXTRACTORS": "features",
+    "CodebookUsage": "codebook",
+    "CodebookUse": "codebook",
+    "SetDistance": "fid_kid",
+    "Inception": "features",
+    "codebook_use": "codebook",
+    "metric_name": "features",
+    "set_distance": "fid_kid",
+    "feature_extractor": "features",
+    "psnr": "reconstruction",
+    "ssim": "reconstruction",
+    "weights_hash": "features",
+}
 
 
 def __getattr__(name: str) -> Any:
