@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_orders(commands)
     commands.add_parser("tokenize", help="encode a data set's images once", add_help=False)
     commands.add_parser("evaluate", help="measure a trained tokenizer on images", add_help=False)
+    _add_import(commands)
     about = commands.add_parser("info", help="versions, devices and settings, as a report of a fault needs them")
     about.set_defaults(run=info)
     return parser
@@ -170,6 +171,14 @@ def evaluate(arguments: list[str] | None) -> None:
     print(f"wrote {written}")
 
 
+def import_tokenizer(options: argparse.Namespace) -> None:
+    """Bring another project's tokenizer along: its checkpoint becomes a folder of ours."""
+    from vqgen.interop import import_tokenizer as read
+
+    tokenizer = read(options.source, options.checkpoint)
+    print(f"wrote {tokenizer.save_pretrained(options.out)}")
+
+
 def info(options: argparse.Namespace) -> None:
     """Print versions, machine, devices and what the program sets for its process."""
     from vqgen.runtime import describe_system
@@ -234,6 +243,16 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     show.add_argument("--seed", type=int, default=0, help="for orders that are drawn (default: %(default)s)")
     show.add_argument("--out", type=Path, help="PNG or SVG to write; without it the step of each cell is printed")
     show.set_defaults(run=orders_show)
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "import", help="bring another project's tokenizer along", description=import_tokenizer.__doc__
+    )
+    parser.add_argument("source", help="who trained it: taming, llamagen, maskgit, dalle or diffusers")
+    parser.add_argument("checkpoint", nargs="+", type=Path, help="its file; of dalle the encoder's and the decoder's")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.set_defaults(run=import_tokenizer)
 
 
 def _fail(message: str) -> NoReturn:

@@ -4,6 +4,7 @@ from vqgen.tokenizer.decoder import Decoder
 from vqgen.tokenizer.dvae import DVAEDecoder, DVAEEncoder
 from vqgen.tokenizer.encoder import Encoder
 from vqgen.tokenizer.tokenizer import Reconstruction, Tokenizer, grid_size
+from vqgen.tokenizer.unit_range import UnitRangeEncoder
 from vqgen.tokenizer.vit import ViTDecoder, ViTEncoder
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Encoder",
     "Reconstruction",
     "Tokenizer",
+    "UnitRangeEncoder",
     "ViTDecoder",
     "ViTEncoder",
     "grid_size",
