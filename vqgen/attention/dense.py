@@ -10,8 +10,6 @@ def dense_causal_attention(
     query: Float[Tensor, "b heads m e"],
     keys: Float[Tensor, "b heads t e"],
     values: Float[Tensor, "b heads t e"],
-    *,
-    dropout: float = 0.0,
 ) -> Float[Tensor, "b heads m e"]:
     """Let each of the last m steps attend to itself and to all steps before it.
 
@@ -23,7 +21,6 @@ def dense_causal_attention(
         query: (b, heads, m, e) queries of the newest m steps.
         keys: (b, heads, t, e) keys of all t >= m steps so far, in visiting order.
         values: (b, heads, t, e) values of the same steps.
-        dropout: probability in [0, 1) of dropping an attention weight; pass 0 outside training.
 
     Returns:
         (b, heads, m, e) one mixture of values per query.
@@ -46,8 +43,8 @@ def dense_causal_attention(
             "pass the keys of the new steps together with the cached ones"
         )
     if queries == steps:
-        return F.scaled_dot_product_attention(query, keys, values, is_causal=True, dropout_p=dropout)
+        return F.scaled_dot_product_attention(query, keys, values, is_causal=True)
     if queries == 1:  # the newest step sees everything: no mask to build or read
-        return F.scaled_dot_product_attention(query, keys, values, dropout_p=dropout)
+        return F.scaled_dot_product_attention(query, keys, values)
     visible = torch.ones(queries, steps, dtype=torch.bool, device=query.device).tril(diagonal=steps - queries)
-    return F.scaled_dot_product_attention(query, keys, values, attn_mask=visible, dropout_p=dropout)
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=visible)

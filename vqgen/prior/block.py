@@ -16,7 +16,6 @@ class SelfAttention(nn.Module):
         dim: width of the prior, d.
         heads: number of heads; divides d.
         style: see `STYLES`.
-        dropout: probability of dropping an attention weight in training mode.
 
     Example:
         >>> import torch
@@ -28,11 +27,10 @@ class SelfAttention(nn.Module):
     section 2: LayerNorm, here without learned gains (on the CPU it takes a third of the time of RMSNorm).
     """
 
-    def __init__(self, dim: int, heads: int, *, style: Style, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, heads: int, *, style: Style) -> None:
         super().__init__()
         self.heads = heads
         self.query_key_norm = style.query_key_norm
-        self.dropout = dropout
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=style.bias)
         self.output = nn.Linear(dim, dim, bias=style.bias)
 
@@ -60,7 +58,7 @@ class SelfAttention(nn.Module):
         values = mixed[:, :, 2].transpose(1, 2)
         if cache is not None:
             keys, values = cache.append(keys, values)
-        heads = dense_causal_attention(query, keys, values, dropout=self.dropout if self.training else 0.0)
+        heads = dense_causal_attention(query, keys, values)
         output: Tensor = self.output(heads.transpose(1, 2).reshape(batch, count, dim))
         return output
 
@@ -72,7 +70,8 @@ class Block(nn.Module):
         dim: width of the prior, d.
         heads: number of attention heads; divides d.
         style: see `STYLES`.
-        dropout: probability, in training mode, of dropping an attention weight or a feature of what is added.
+        dropout: probability, in training mode, of dropping a feature of what is added. Attention weights are never
+            dropped, which would forbid the fused kernels.
 
     Example:
         >>> import torch
@@ -84,7 +83,7 @@ class Block(nn.Module):
     def __init__(self, dim: int, heads: int, *, style: Style, dropout: float = 0.0) -> None:
         super().__init__()
         self.attention_norm = style.norm(dim)
-        self.attention = SelfAttention(dim, heads, style=style, dropout=dropout)
+        self.attention = SelfAttention(dim, heads, style=style)
         self.feed_forward_norm = style.norm(dim)
         self.feed_forward = style.feed_forward(dim)
         # A dropout of 0 would still take time at every layer and step.

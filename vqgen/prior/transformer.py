@@ -34,7 +34,7 @@ class Prior(Portable):
         heads: attention heads per block; divides d.
         style: ``gpt`` or ``llama``, see `STYLES`.
         signals: names from `SIGNALS`, combined; at most one of them rotary.
-        dropout: probability in [0, 1) of dropping attention weights and residual features in training mode.
+        dropout: probability in [0, 1) of dropping features of the input and of what each layer adds, in training mode.
         label_dropout: probability in [0, 1] of hiding a label in training mode.
 
     Raises:
