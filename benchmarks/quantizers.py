@@ -52,7 +52,7 @@ QUANTIZERS: dict[str, tuple[str, Callable[[], Quantizer]]] = {
     "ema": ("VQ by moving averages, width 32", lambda: EMAVectorQuantizer(K, 32)),
     "cosine": ("cosine VQ by gradient, width 8", lambda: VectorQuantizer(K, 8, l2_normalise=True)),
     "cosine-ema": ("cosine VQ by moving averages, width 8", lambda: EMAVectorQuantizer(K, 8, l2_normalise=True)),
-    "sim": ("SimVQ, width 32", lambda: SimVectorQuantizer(K, 32)),
+    "sim": ("SimVQ, width 8", lambda: SimVectorQuantizer(K, 8)),
     "fsq": ("FSQ, levels 8 8 8", lambda: FiniteScalarQuantizer((8, 8, 8))),
     "lfq": ("LFQ, 9 bits", lambda: LookupFreeQuantizer(K)),
     "gumbel": ("Gumbel-softmax", lambda: GumbelQuantizer(K)),

@@ -15,7 +15,8 @@ class SimVectorQuantizer(Quantizer):
 
     `loss = codebook_weight * ||sg[z] - e||^2 + commitment * ||z - sg[e]||^2`. In ordinary VQ a step moves the codes
     that were chosen, and those that are never chosen die; here it moves the whole space they stand in. It needs no
-    k-means start and no restarts, and keeps large codebooks in use.
+    k-means start and no restarts, and keeps large codebooks in use. W begins as the identity; a low `dim` (8 to 32)
+    suits it, as random vectors fill a wide space thinly.
 
     Args:
         codebook_size: number of codes k, >= 1.
@@ -48,6 +49,7 @@ class SimVectorQuantizer(Quantizer):
         self.commitment = commitment
         self.register_buffer("fixed", torch.randn(codebook_size, dim) / dim**0.5)
         self.transform = nn.Linear(dim, dim, bias=False)
+        nn.init.eye_(self.transform.weight)  # spreads the codes wider at first than a random matrix, so more are in use
 
     def forward(self, latents: Float[Tensor, "b d h w"]) -> Quantized:
         """Quantize latents.

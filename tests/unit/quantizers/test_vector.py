@@ -13,7 +13,7 @@ def gradients(codebook_weight: float, commitment: float) -> tuple[float, float, 
     latents = torch.randn(2, 2, 3, 3, requires_grad=True)
     loss = quantizer(latents).loss
     loss.backward()
-    return float(loss), float(quantizer.codebook.grad.norm()), float(latents.grad.norm())
+    return float(loss.detach()), float(quantizer.codebook.grad.norm()), float(latents.grad.norm())
 
 
 def test_commitment_weighs_the_encoder_term_only():
