@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.losses.reconstruction import ReconstructionLoss
+from vqgen.losses.base import ImageLoss
 
 EPSILON = 0.1
 """Pixels in [0, 1] are mapped into [epsilon, 1 - epsilon], where the density is finite."""
@@ -14,7 +14,7 @@ NEAREST_TO_EDGE = 1e-6
 """How near the reconstruction may come to 0 or 1 before its logit is held."""
 
 
-class LogitLaplaceLoss(ReconstructionLoss):
+class LogitLaplaceLoss(ImageLoss):
     """Negative log-likelihood of the pixels under a logit-Laplace distribution, in nats per pixel and channel.
 
     With x in (0, 1) the pixel after the map `x = (1 - 2 epsilon) p + epsilon` of p in [0, 1], epsilon = 0.1, mu the

@@ -3,6 +3,7 @@
 from vqgen.tokenizer.decoder import Decoder
 from vqgen.tokenizer.dvae import DVAEDecoder, DVAEEncoder
 from vqgen.tokenizer.encoder import Encoder
+from vqgen.tokenizer.tiled import decode_tiled, encode_tiled
 from vqgen.tokenizer.tokenizer import Reconstruction, Tokenizer, grid_size
 from vqgen.tokenizer.unit_range import UnitRangeEncoder
 from vqgen.tokenizer.vit import ViTDecoder, ViTEncoder
@@ -17,5 +18,7 @@ __all__ = [
     "UnitRangeEncoder",
     "ViTDecoder",
     "ViTEncoder",
+    "decode_tiled",
+    "encode_tiled",
     "grid_size",
 ]
