@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.attention import LayerCache, dense_causal_attention
+from vqgen.prior.dropout import Dropout
 from vqgen.prior.signals import Rotation
 from vqgen.prior.style import Style
 
@@ -86,8 +87,7 @@ class Block(nn.Module):
         self.attention = SelfAttention(dim, heads, style=style)
         self.feed_forward_norm = style.norm(dim)
         self.feed_forward = style.feed_forward(dim)
-        # A dropout of 0 would still take time at every layer and step.
-        self.residual_dropout = nn.Dropout(dropout) if dropout > 0.0 else nn.Identity()
+        self.residual_dropout = Dropout(dropout)
 
     def forward(
         self, hidden: Float[Tensor, "b m d"], rotation: Rotation | None, cache: LayerCache | None

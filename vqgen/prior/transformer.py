@@ -10,6 +10,7 @@ from vqgen.attention import KVCache
 from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
 from vqgen.prior.block import Block
+from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
 from vqgen.prior.signals import SIGNALS, AdditiveSignal, RotarySignal
 from vqgen.prior.steps import steps_of
@@ -105,7 +106,7 @@ class Prior(Portable):
         self.additive_signals = nn.ModuleDict()
         self.rotary_signal: RotarySignal | None = None
         self._add_signals()
-        self.input_dropout = nn.Dropout(dropout) if dropout > 0.0 else nn.Identity()
+        self.input_dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(dim, heads, style=STYLES[style], dropout=dropout) for _ in range(depth))
         self.final_norm = STYLES[style].norm(dim)
         self.head = nn.Linear(dim, codebook_size, bias=False)

@@ -34,3 +34,23 @@ def test_rms_norm_keeps_double_precision_and_saves_its_gain_alone() -> None:
     with torch.no_grad():
         assert ours(torch.randn(2, 24, dtype=torch.float64)).dtype == torch.float64
     assert list(ours.state_dict()) == ["weight"]
+
+
+def test_rms_norm_s_gradients_equal_those_of_its_definition() -> None:
+    ours = RMSNorm(5).double()
+    nn.init.normal_(ours.weight)
+    rows = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ours, (rows,))
+    theirs = nn.RMSNorm(5).double()
+    theirs.load_state_dict(ours.state_dict())
+    pulled = torch.randn(2, 3, 5, dtype=torch.float64)
+    for first, second in zip(
+        torch.autograd.grad((ours(rows) * pulled).sum(), (rows, ours.weight)),
+        torch.autograd.grad((theirs(rows) * pulled).sum(), (rows, theirs.weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-6)  # torch's epsilon is float64's here
+
+
+def test_rms_norm_stays_in_a_low_precision() -> None:
+    assert RMSNorm(8).bfloat16()(torch.randn(2, 8).bfloat16()).dtype == torch.bfloat16
