@@ -21,7 +21,7 @@ class TokenizerModule(TokenizerTraining):
     `TokenizerTraining` logs in validation.
 
     Args:
-        tokenizer: what is trained.
+        tokenizer: what is trained; or the folder of a saved one, to go on with.
         loss: pixel by pixel; L1 + L2 when left out.
         optimization: optimizer, learning rate, schedule.
         folder: where the portable tokenizer is written at the end of `fit`; None writes nothing.
@@ -34,7 +34,7 @@ class TokenizerModule(TokenizerTraining):
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | str,
         loss: ImageLoss | None = None,
         optimization: Optimization = Optimization(),  # noqa: B008  (frozen)
         folder: str | None = None,

@@ -27,7 +27,7 @@ class TokenizerTraining(pl.LightningModule):
     picture of originals above reconstructions.
 
     Args:
-        tokenizer: what is trained.
+        tokenizer: what is trained; or the folder of a saved one, to go on with.
         loss: pixel by pixel; L1 + L2 when left out.
         perceptual: compares features; None does without.
         perceptual_weight: of it, >= 0.
@@ -39,7 +39,7 @@ class TokenizerTraining(pl.LightningModule):
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | str,
         loss: ImageLoss | None,
         perceptual: ImageLoss | None,
         perceptual_weight: float,
@@ -49,6 +49,8 @@ class TokenizerTraining(pl.LightningModule):
         pictures: int,
     ) -> None:
         super().__init__()
+        if isinstance(tokenizer, str):
+            tokenizer = Tokenizer.from_pretrained(tokenizer).train()
         self.tokenizer = tokenizer.to(memory_format=torch.channels_last) if channels_last else tokenizer
         self.loss = loss or ReconstructionLoss()
         self.perceptual = perceptual

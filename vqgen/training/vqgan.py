@@ -36,7 +36,7 @@ class VQGANModule(TokenizerTraining):
     `train/adversarial` and `train/d_weight` (r lambda).
 
     Args:
-        tokenizer: what is trained.
+        tokenizer: what is trained; or the folder of a saved one, to go on with.
         adversary: the discriminator, its loss and its schedule.
         loss: pixel by pixel; L1 + L2 when left out.
         perceptual: compares features; None does without.
@@ -57,7 +57,7 @@ class VQGANModule(TokenizerTraining):
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | str,
         adversary: Adversary,
         loss: ImageLoss | None = None,
         perceptual: ImageLoss | None = None,
@@ -85,7 +85,7 @@ class VQGANModule(TokenizerTraining):
         self.adversary_optimization = adversary_optimization
         self.accumulate = accumulate
         self.gradient_clip = gradient_clip
-        _last_layer(tokenizer)
+        _last_layer(self.tokenizer)
 
     def setup(self, stage: str) -> None:
         """Refuse what cannot work, before anything runs."""

@@ -267,6 +267,16 @@ def test_impossible_options_are_refused(options):
         make_module(**options)
 
 
+def test_a_saved_tokenizer_goes_on_from_where_it_was(tmp_path):
+    saved = make_tokenizer()
+    saved.save_pretrained(tmp_path / "tokenizer")
+    module = VQGANModule(str(tmp_path / "tokenizer"), Adversary(PatchDiscriminator(layers=1)), pictures=0)
+    assert difference(module.tokenizer, saved) == 0
+    assert module.tokenizer.training
+    fit(module, steps=1)
+    assert difference(module.tokenizer, saved) > 0
+
+
 def test_a_quantizer_with_a_schedule_is_told_how_far_training_is():
     module, told = make_module(), []
     module.tokenizer.quantizer.set_progress = told.append
