@@ -70,7 +70,7 @@ class Pipeline:
     def image_size(self) -> tuple[int, int]:
         """(H, W) in pixels of the images that are generated."""
         cell = self.tokenizer.downsampling
-        return self.prior.height * cell, self.prior.width * cell
+        return self.prior.height // self.tokenizer.depth * cell, self.prior.width * cell
 
     @property
     def device(self) -> torch.device:
@@ -285,6 +285,7 @@ class Pipeline:
             self.labels(condition, len(images)),
             downsampling=self.tokenizer.downsampling,
             channels=images.shape[1],
+            depth=self.tokenizer.depth,
         )
 
     def resolve_order(self, order: str | ScanOrder | None) -> ScanOrder:

@@ -26,6 +26,7 @@ class TokenizerFacts(NamedTuple):
     fingerprint: str
     codebook_size: int
     downsampling: int
+    depth: int
 
 
 class CodeDataModule(pl.LightningDataModule):
@@ -101,8 +102,8 @@ class CodeDataModule(pl.LightningDataModule):
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """(h, w) in cells."""
-        return grid_size(self.image_size, self._facts.downsampling)
+        """(h, w) in codes."""
+        return grid_size(self.image_size, self._facts.downsampling, self._facts.depth)
 
     @property
     def codebook_size(self) -> int:
@@ -117,7 +118,9 @@ class CodeDataModule(pl.LightningDataModule):
     @cached_property
     def _facts(self) -> TokenizerFacts:
         tokenizer = Tokenizer.from_pretrained(self.tokenizer)
-        return TokenizerFacts(tokenizer.fingerprint(), tokenizer.codebook_size, tokenizer.downsampling)
+        return TokenizerFacts(
+            tokenizer.fingerprint(), tokenizer.codebook_size, tokenizer.downsampling, tokenizer.depth
+        )
 
     def _folder(self, split: Split) -> Path:
         if self.codes is not None:

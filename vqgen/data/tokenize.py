@@ -29,6 +29,10 @@ class ImageEncoder(Protocol):
     def downsampling(self) -> int:
         """Pixels per cell side."""
 
+    @property
+    def depth(self) -> int:
+        """Codes a cell."""
+
     def encode(self, images: Float[Tensor, "b c H W"]) -> Int[Tensor, "b h w"]:
         """Codes of images in [-1, 1]."""
 
@@ -73,7 +77,7 @@ def tokenize_images(
     """
     if views < 1:
         raise ValueError(f"views must be >= 1, got {views}; the first view is the image as it is")
-    cells = grid_size(source.image_size, tokenizer.downsampling)
+    cells = grid_size(source.image_size, tokenizer.downsampling, tokenizer.depth)
     shift = max(1, min(source.image_size) // 16) if shift is None else shift
     versions = ImageViews(source.split(split), flip=flip, shift=shift, seed=seed)
     total = views * len(versions.dataset)

@@ -20,11 +20,13 @@ class Likelihood:
             the grid.
         downsampling: pixels per side of a cell.
         channels: channels of the images.
+        depth: codes a cell.
     """
 
     nats: Float[Tensor, "b h w"]
     downsampling: int
     channels: int
+    depth: int = 1
 
     @property
     def nats_per_code(self) -> float:
@@ -34,7 +36,7 @@ class Likelihood:
     @property
     def bits_per_dimension(self) -> float:
         """Bits of the codes per pixel and channel of the image; what the decoder leaves out is not in it."""
-        return self.nats_per_code / math.log(2.0) / (self.channels * self.downsampling**2)
+        return self.nats_per_code * self.depth / math.log(2.0) / (self.channels * self.downsampling**2)
 
     @property
     def nats_per_image(self) -> Float[Tensor, " b"]:
@@ -55,6 +57,7 @@ def likelihood(
     *,
     downsampling: int,
     channels: int = 3,
+    depth: int = 1,
 ) -> Likelihood:
     """Score code grids exactly, in one forward pass.
 
@@ -69,6 +72,7 @@ def likelihood(
         condition: (b,) int64 labels, -1 for none; or None.
         downsampling: pixels per side of a cell, the tokenizer's.
         channels: channels of the images.
+        depth: codes a cell, the tokenizer's; above 1 with a residual quantizer.
 
     Returns:
         The likelihood, on the prior's device.
@@ -106,4 +110,4 @@ def likelihood(
         prior.train(was_training)
     nats = F.cross_entropy(logits.float().transpose(1, 2), sequence, reduction="none").double()
     grid = torch.empty_like(nats).scatter_(1, positions.expand_as(sequence), nats)  # (b, n) by step -> (b, n) by cell
-    return Likelihood(grid.view(-1, prior.height, prior.width), downsampling, channels)
+    return Likelihood(grid.view(-1, prior.height, prior.width), downsampling, channels, depth)

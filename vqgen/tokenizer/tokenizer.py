@@ -74,6 +74,11 @@ class Tokenizer(Portable):
         return self.quantizer.codebook_size
 
     @property
+    def depth(self) -> int:
+        """Codes a cell; above 1 with a residual quantizer, whose grid of codes is so many times as tall."""
+        return self.quantizer.depth
+
+    @property
     def downsampling(self) -> int:
         """Pixels per cell side."""
         return int(self.encoder.downsampling)  # type: ignore[arg-type]
@@ -90,8 +95,7 @@ class Tokenizer(Portable):
         Raises:
             ValueError: if a side is not divisible by `downsampling`.
         """
-        rows, columns = grid_size(image_size, self.downsampling)
-        return self.quantizer.depth * rows, columns
+        return grid_size(image_size, self.downsampling, self.depth)
 
     def forward(self, images: Float[Tensor, "b c H W"]) -> Reconstruction:
         """Reconstruct images with gradients; in training mode the quantizer learns.
@@ -152,15 +156,16 @@ class Tokenizer(Portable):
         return self.to_quantizer(self.encoder(images))
 
 
-def grid_size(image_size: tuple[int, int], downsampling: int) -> tuple[int, int]:
+def grid_size(image_size: tuple[int, int], downsampling: int, depth: int = 1) -> tuple[int, int]:
     """Height and width of the code grid of an image.
 
     Args:
         image_size: (H, W) in pixels.
         downsampling: pixels per cell side.
+        depth: codes a cell, the tokenizer's.
 
     Returns:
-        (h, w) in cells.
+        (h, w) in codes: as many as cells, `depth` times as many rows.
 
     Raises:
         ValueError: if a side is not a positive multiple of `downsampling`.
@@ -176,4 +181,4 @@ def grid_size(image_size: tuple[int, int], downsampling: int) -> tuple[int, int]
             f"the image height and width must be divisible by the tokenizer's downsampling {downsampling}, "
             f"got {height} x {width}; use {nearest[0]} x {nearest[1]}, or change the tokenizer's levels"
         )
-    return height // downsampling, width // downsampling
+    return depth * (height // downsampling), width // downsampling

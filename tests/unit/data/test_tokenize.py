@@ -13,6 +13,7 @@ class Brightness:
 
     codebook_size = 8
     downsampling = 4
+    depth = 1
 
     def encode(self, images: Tensor) -> Tensor:
         return ((images[:, 0, ::4, ::4] + 1) * 4).long().clamp(0, 7)
