@@ -18,8 +18,8 @@ BODIES = {
         Decoder(c, channels=8, multipliers=(1, 1), patch=2, latent_channels=8, blocks=1, attention_at=()),
     ),
     "vit": lambda c: (
-        ViTEncoder(c, patch=4, dim=16, depth=2, heads=2),
-        ViTDecoder(c, patch=4, dim=16, depth=2, heads=2),
+        ViTEncoder(c, patch=4, channels=16, depth=2, heads=2),
+        ViTDecoder(c, patch=4, channels=16, depth=2, heads=2),
     ),
     "dvae": lambda c: (
         DVAEEncoder(c, channels=8, levels=3, blocks=1),

@@ -97,6 +97,20 @@ class Tokenizer(Portable):
         """
         return grid_size(image_size, self.downsampling, self.depth)
 
+    def codebook(self) -> Float[Tensor, "k d"]:
+        """The latent that stands for each code, (k, d), detached.
+
+        Raises:
+            ValueError: if a cell has several codes (a residual quantizer), each with a codebook of its own.
+        """
+        if self.depth > 1:
+            raise ValueError(
+                f"expected one code a cell, got {self.depth}, whose codes mean something else at each depth"
+            )
+        device = next(self.parameters()).device
+        codes = torch.arange(self.codebook_size, device=device).view(1, 1, -1)
+        return self.quantizer.lookup(codes)[0, :, 0].T.detach()
+
     def forward(self, images: Float[Tensor, "b c H W"]) -> Reconstruction:
         """Reconstruct images with gradients; in training mode the quantizer learns.
 

@@ -18,32 +18,32 @@ class ViTEncoder(nn.Module):
     Args:
         in_channels: channels of the images.
         patch: side of a patch in pixels.
-        dim: width d of the Transformer, a multiple of 4 and of `heads`.
+        channels: width d of the Transformer, a multiple of 4 and of `heads`.
         depth: number of blocks.
         heads: attention heads.
         dropout: in the blocks.
 
     Attributes:
         downsampling: pixels per cell side: `patch`.
-        latent_channels: width of what leaves: `dim`.
+        latent_channels: width of what leaves: `channels`.
 
     Raises:
         ValueError: if a size is out of range.
 
     Example:
-        >>> encoder = ViTEncoder(patch=4, dim=16, depth=1, heads=2)
+        >>> encoder = ViTEncoder(patch=4, channels=16, depth=1, heads=2)
         >>> encoder(torch.zeros(1, 3, 16, 24)).shape
         torch.Size([1, 16, 4, 6])
 
-    Source: Yu et al., Vector-quantized Image Modeling with Improved VQGAN (2110.04627), section 3.1. Its sizes (dim,
-        depth, heads): small 512, 8, 8; base 768, 12, 12; large 1280, 32, 16; patches of 8.
+    Source: Yu et al., Vector-quantized Image Modeling with Improved VQGAN (2110.04627), section 3.1. Its sizes
+        (channels, depth, heads): small 512, 8, 8; base 768, 12, 12; large 1280, 32, 16; patches of 8.
     """
 
     def __init__(
         self,
         in_channels: int = 3,
         patch: int = 8,
-        dim: int = 512,
+        channels: int = 512,
         depth: int = 8,
         heads: int = 8,
         dropout: float = 0.0,
@@ -52,16 +52,16 @@ class ViTEncoder(nn.Module):
         _check_patch(patch)
         self.in_channels = in_channels
         self.patch = patch
-        self.dim = dim
+        self.channels = channels
         self.depth = depth
         self.heads = heads
         self.dropout = dropout
         self.downsampling = patch
-        self.latent_channels = dim
-        self.conv_in = nn.Conv2d(in_channels, dim, patch, stride=patch)
-        self.trunk = ViTTrunk(dim, depth, heads, dropout)
-        self.widen = nn.Conv2d(dim, 4 * dim, 1)
-        self.conv_out = nn.Conv2d(4 * dim, dim, 1)
+        self.latent_channels = channels
+        self.conv_in = nn.Conv2d(in_channels, channels, patch, stride=patch)
+        self.trunk = ViTTrunk(channels, depth, heads, dropout)
+        self.widen = nn.Conv2d(channels, 4 * channels, 1)
+        self.conv_out = nn.Conv2d(4 * channels, channels, 1)
 
     def forward(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b d h w"]:
         """Encode.
@@ -70,7 +70,7 @@ class ViTEncoder(nn.Module):
             images: (b, in_channels, H, W) in [-1, 1]; H and W divisible by `patch`.
 
         Returns:
-            (b, dim, H / patch, W / patch).
+            (b, channels, H / patch, W / patch).
         """
         return self.conv_out(torch.tanh(self.widen(self.trunk(self.conv_in(images)))))
 
@@ -81,20 +81,20 @@ class ViTDecoder(nn.Module):
     Args:
         out_channels: channels of the images.
         patch: side of a patch in pixels.
-        dim: width d of the Transformer and of what comes, a multiple of 4 and of `heads`.
+        channels: width d of the Transformer and of what comes, a multiple of 4 and of `heads`.
         depth: number of blocks.
         heads: attention heads.
         dropout: in the blocks.
 
     Attributes:
         downsampling: pixels per cell side: `patch`.
-        latent_channels: width of what comes: `dim`.
+        latent_channels: width of what comes: `channels`.
 
     Raises:
         ValueError: if a size is out of range.
 
     Example:
-        >>> decoder = ViTDecoder(patch=4, dim=16, depth=1, heads=2)
+        >>> decoder = ViTDecoder(patch=4, channels=16, depth=1, heads=2)
         >>> decoder(torch.zeros(1, 16, 4, 6)).shape
         torch.Size([1, 3, 16, 24])
 
@@ -105,7 +105,7 @@ class ViTDecoder(nn.Module):
         self,
         out_channels: int = 3,
         patch: int = 8,
-        dim: int = 512,
+        channels: int = 512,
         depth: int = 8,
         heads: int = 8,
         dropout: float = 0.0,
@@ -114,21 +114,21 @@ class ViTDecoder(nn.Module):
         _check_patch(patch)
         self.out_channels = out_channels
         self.patch = patch
-        self.dim = dim
+        self.channels = channels
         self.depth = depth
         self.heads = heads
         self.dropout = dropout
         self.downsampling = patch
-        self.latent_channels = dim
-        self.trunk = ViTTrunk(dim, depth, heads, dropout)
-        self.widen = nn.Conv2d(dim, 4 * dim, 1)
-        self.conv_out = nn.Conv2d(4 * dim, out_channels * patch**2, 1)
+        self.latent_channels = channels
+        self.trunk = ViTTrunk(channels, depth, heads, dropout)
+        self.widen = nn.Conv2d(channels, 4 * channels, 1)
+        self.conv_out = nn.Conv2d(4 * channels, out_channels * patch**2, 1)
 
     def forward(self, latents: Float[Tensor, "b d h w"]) -> Float[Tensor, "b c H W"]:
         """Decode.
 
         Args:
-            latents: (b, dim, h, w).
+            latents: (b, channels, h, w).
 
         Returns:
             (b, out_channels, h * patch, w * patch), about [-1, 1] but not clamped.

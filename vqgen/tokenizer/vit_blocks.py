@@ -103,8 +103,8 @@ class ViTTrunk(nn.Module):
         super().__init__()
         if depth < 1 or heads < 1 or dim < 4 or dim % heads or dim % 4:
             raise ValueError(
-                "depth and heads must be >= 1 and dim a multiple of 4 and of heads, got "
-                f"dim={dim}, depth={depth}, heads={heads}"
+                "depth and heads must be >= 1 and the width a multiple of 4 and of heads, got "
+                f"width={dim}, depth={depth}, heads={heads}"
             )
         self.blocks = nn.ModuleList(ViTBlock(dim, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)

@@ -27,7 +27,7 @@ def make_tokenizer(body: str, quantizer=None) -> Tokenizer:
         size = {"channels": 8, "levels": 3, "blocks": 1}
         halves = DVAEEncoder(**size), DVAEDecoder(**size, latent_channels=8)
     elif body == "vit":
-        size = {"patch": 4, "dim": 16, "depth": 1, "heads": 2}
+        size = {"patch": 4, "channels": 16, "depth": 1, "heads": 2}
         halves = ViTEncoder(**size), ViTDecoder(**size)
     else:
         size = {

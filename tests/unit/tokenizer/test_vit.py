@@ -41,7 +41,7 @@ def test_block_equals_its_definition():
 
 
 def test_a_patch_tells_every_cell():
-    encoder = ViTEncoder(patch=2, dim=8, depth=1, heads=1)
+    encoder = ViTEncoder(patch=2, channels=8, depth=1, heads=1)
     images = torch.zeros(1, 3, 4, 6, requires_grad=True)
     encoder(images)[0, :, 1, 2].sum().backward()
     assert (images.grad.abs().sum(1) > 0).float().mean() > 0.9
@@ -49,7 +49,7 @@ def test_a_patch_tells_every_cell():
 
 def test_the_order_of_pixels_survives_the_two_halves():
     """The decoder lays the pixels of a patch out where the encoder took them from."""
-    decoder = ViTDecoder(out_channels=1, patch=2, dim=8, depth=1, heads=1)
+    decoder = ViTDecoder(out_channels=1, patch=2, channels=8, depth=1, heads=1)
     with torch.no_grad():
         decoder.conv_out.weight.zero_()
         decoder.conv_out.bias.copy_(torch.arange(4.0))
@@ -61,8 +61,8 @@ def test_the_order_of_pixels_survives_the_two_halves():
     ("arguments", "message"),
     [
         ({"patch": 0}, "patch must be >= 1 pixel, got 0"),
-        ({"dim": 10, "heads": 2}, "dim a multiple of 4 and of heads, got dim=10"),
-        ({"dim": 16, "heads": 3}, "dim a multiple of 4 and of heads"),
+        ({"channels": 10, "heads": 2}, "the width a multiple of 4 and of heads, got width=10"),
+        ({"channels": 16, "heads": 3}, "the width a multiple of 4 and of heads"),
         ({"depth": 0}, "depth and heads must be >= 1"),
     ],
 )
