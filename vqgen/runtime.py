@@ -52,8 +52,9 @@ def prepared_runtime() -> Iterator[tuple[Setting, ...]]:
       as slow, and an optimizer's averages decay into them.
     - *Threads* are no more than a container's share of processors allows, unless the environment says how many.
 
-    Everything stays fp32. At the end of the block denormals and threads are as before; the memory stays the process'.
-    Call it before the first large tensor, since threads take over how their starter treats denormals.
+    Everything stays fp32. At the end of the block, denormals (in this thread) and the number of threads are as before; the
+    memory stays the process'. Enter it before the first large tensor: threads take over how their starter treats
+    denormals.
 
     Yields:
         What was set, and what was not and why.
