@@ -52,8 +52,8 @@ def prepared_runtime() -> Iterator[tuple[Setting, ...]]:
       as slow, and an optimizer's averages decay into them.
     - *Threads* are no more than a container's share of processors allows, unless the environment says how many.
 
-    Everything stays fp32. At the end of the block, denormals (in this thread) and the number of threads are as before; the
-    memory stays the process'. Enter it before the first large tensor: threads take over how their starter treats
+    Everything stays fp32. At the end of the block, denormals (in this thread) and the number of threads are as before;
+    the memory stays the process'. Enter it before the first large tensor: threads take over how their starter treats
     denormals.
 
     Yields:
