@@ -102,3 +102,19 @@ def test_logits_with_packed_weights_equal_the_full_forward_pass(style: str, kern
         packed = packed_for_inference(prior, rows=4, kernel=kernel)
         logits = logits_step_by_step(packed, sequence, positions, condition)
     torch.testing.assert_close(logits, full, atol=TOLERANCE, rtol=0.0)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_cached_logits_equal_the_full_forward_pass_of_a_prior_that_knows_its_codes(style: str) -> None:
+    prior = lively_prior(style, ("target", "rotary"), 3, 4)
+    first, sequence, positions = torch.zeros(1, 1).long(), torch.randint(20, (2, 12)), torch.randperm(12)
+    plain = prior(first, positions)
+    prior.use_codebook(torch.randn(20, 5))
+    assert prior.code_features is not None
+    assert torch.equal(prior(first, positions), plain)  # before training, the head knows nothing of the latents
+    for parameter in prior.code_features.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    full = prior(sequence, positions, None)
+    torch.testing.assert_close(logits_step_by_step(prior, sequence, positions, None), full, atol=TOLERANCE, rtol=0.0)
+    packed = packed_for_inference(prior, rows=2, kernel="onednn")
+    torch.testing.assert_close(packed(sequence, positions, None), full, atol=TOLERANCE, rtol=0.0)

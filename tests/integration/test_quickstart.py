@@ -61,6 +61,6 @@ def test_quickstart_does_not_overwrite_unasked(run, capsys):
 
 
 def test_too_little_time_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"expected minutes to be at least 0\.75, got 0\.1"):
+    with pytest.raises(ValueError, match=r"expected minutes to be at least 0\.53, got 0\.1"):
         quickstart(tmp_path / "run", minutes=0.1)
     assert not (tmp_path / "run").exists()

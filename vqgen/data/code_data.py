@@ -118,9 +118,7 @@ class CodeDataModule(pl.LightningDataModule):
     @cached_property
     def _facts(self) -> TokenizerFacts:
         tokenizer = Tokenizer.from_pretrained(self.tokenizer)
-        return TokenizerFacts(
-            tokenizer.fingerprint(), tokenizer.codebook_size, tokenizer.downsampling, tokenizer.depth
-        )
+        return TokenizerFacts(tokenizer.fingerprint(), tokenizer.codebook_size, tokenizer.downsampling, tokenizer.depth)
 
     def _folder(self, split: Split) -> Path:
         if self.codes is not None:

@@ -1,6 +1,7 @@
 """The autoregressive Transformer prior over codes, and the position signals it is told where it is by."""
 
 from vqgen.prior.block import Block, SelfAttention
+from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
 from vqgen.prior.located import Located
 from vqgen.prior.signals import (
@@ -24,6 +25,7 @@ __all__ = [
     "AdditiveSignal",
     "Block",
     "CellSignal",
+    "CodeFeatures",
     "GeluFeedForward",
     "Located",
     "Prior",

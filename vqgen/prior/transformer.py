@@ -10,6 +10,7 @@ from vqgen.attention import KVCache
 from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
 from vqgen.prior.block import Block
+from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
 from vqgen.prior.signals import SIGNALS, AdditiveSignal, RotarySignal
@@ -37,6 +38,7 @@ class Prior(Portable):
         signals: names from `SIGNALS`, combined; at most one of them rotary.
         dropout: probability in [0, 1) of dropping features of the input and of what each layer adds, in training mode.
         label_dropout: probability in [0, 1] of hiding a label in training mode.
+        code_dim: width of the tokenizer's latents that `use_codebook` was given, see `CodeFeatures`; 0 without.
 
     Raises:
         ValueError: when a size, a name or a combination is not possible.
@@ -66,6 +68,7 @@ class Prior(Portable):
         signals: Sequence[str] = ("target", "rotary"),
         dropout: float = 0.0,
         label_dropout: float = 0.1,
+        code_dim: int = 0,
     ) -> None:
         super().__init__()
         sizes = {
@@ -79,6 +82,8 @@ class Prior(Portable):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be >= 1, got {name}={size}")
+        if code_dim < 0:
+            raise ValueError(f"code_dim must be >= 0, got {code_dim}; pass 0 to learn every code from nothing")
         if num_classes < 0:
             raise ValueError(f"num_classes must be >= 0, got {num_classes}; pass 0 for an unconditional prior")
         if dim % heads:
@@ -98,11 +103,13 @@ class Prior(Portable):
         self.signals = tuple(signals)
         self.dropout = dropout
         self.label_dropout = label_dropout
+        self.code_dim = code_dim
 
         self.conditioner: Conditioner = (
             LabelConditioner(num_classes, dim, label_dropout) if num_classes else Unconditional(dim)
         )
         self.code_embedding = nn.Embedding(codebook_size, dim)
+        self.code_features = CodeFeatures(codebook_size, code_dim=code_dim, dim=dim) if code_dim else None
         self.additive_signals = nn.ModuleDict()
         self.rotary_signal: RotarySignal | None = None
         self._add_signals()
@@ -143,6 +150,20 @@ class Prior(Portable):
             nn.init.zeros_(block.feed_forward.narrow.weight)
         nn.init.zeros_(self.head.weight)
 
+    def use_codebook(self, latents: Float[Tensor, "k e"]) -> None:
+        """Let the prior know its codes by the tokenizer's latents, from the first training step on.
+
+        Args:
+            latents: (k, e) latent of every code, `Tokenizer.codebook()`.
+
+        Raises:
+            ValueError: when there are not k of them.
+        """
+        self.code_dim = latents.shape[-1]
+        features = CodeFeatures(self.codebook_size, code_dim=self.code_dim, dim=self.dim)
+        features.fill(latents.to(features.latents.device))
+        self.code_features = features.to(self.code_embedding.weight.device)
+
     def forward(
         self,
         sequence: Int[Tensor, "b m"],
@@ -168,7 +189,7 @@ class Prior(Portable):
             )
         hidden = self._inputs(sequence[:, :-1], condition)
         located = self.locate(positions, batch_size=hidden.shape[0], steps=hidden.shape[1])
-        return self.head(self._transform(hidden, located, cache=None))
+        return self._logits(self._transform(hidden, located, cache=None))
 
     def locate(
         self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, batch_size: int, steps: int | None = None
@@ -236,10 +257,10 @@ class Prior(Portable):
         elif previous.shape[1] < 1:
             raise ValueError(f"expected at least one code to follow the {first} steps in the cache, got none")
         else:
-            hidden = self.code_embedding(previous)
+            hidden = self._embed(previous)
         located = positions if isinstance(positions, Located) else self.locate(positions, batch_size=len(hidden))
         hidden = self._transform(hidden, located.cut(first, hidden.shape[1]), cache)
-        return self.head(hidden[:, -1:] if last_only else hidden)
+        return self._logits(hidden[:, -1:] if last_only else hidden)
 
     def new_cache(self, batch_size: int) -> KVCache:
         """Make an empty cache with room for every cell of the grid.
@@ -266,7 +287,15 @@ class Prior(Portable):
 
     def _inputs(self, codes: Int[Tensor, "b p"], condition: Int[Tensor, " b"] | None) -> Float[Tensor, "b p+1 d"]:
         start = self.conditioner(condition, codes.shape[0])
-        return torch.cat((start[:, None], self.code_embedding(codes)), dim=1)
+        return torch.cat((start[:, None], self._embed(codes)), dim=1)
+
+    def _embed(self, codes: Int[Tensor, "b p"]) -> Float[Tensor, "b p d"]:
+        embedded: Tensor = self.code_embedding(codes)
+        return embedded if self.code_features is None else embedded + self.code_features.embed(codes)
+
+    def _logits(self, hidden: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
+        logits: Tensor = self.head(hidden)
+        return logits if self.code_features is None else logits + self.code_features.logits(hidden)
 
     def _transform(
         self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None

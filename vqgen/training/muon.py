@@ -63,6 +63,7 @@ class MuonAdamW(Optimizer):
         weight_decay: decoupled.
         eps: of Adam.
         muon: whether a group is updated by Muon.
+        newton_schulz_steps: of Muon; 3 take half as long as 5 and taught a small prior as well.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class MuonAdamW(Optimizer):
         weight_decay: float = 0.0,
         eps: float = 1e-8,
         muon: bool = False,
+        newton_schulz_steps: int = 5,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -82,6 +84,7 @@ class MuonAdamW(Optimizer):
             "weight_decay": weight_decay,
             "eps": eps,
             "muon": muon,
+            "newton_schulz_steps": newton_schulz_steps,
         }
         super().__init__(params, defaults)
 
@@ -119,7 +122,7 @@ class MuonAdamW(Optimizer):
             alike[direction.shape].append((p, direction))
         for shape, members in alike.items():
             # Matrices of one shape go through the iteration together: fewer and larger products.
-            updates = orthogonalise(torch.stack([direction for _, direction in members]))
+            updates = orthogonalise(torch.stack([direction for _, direction in members]), group["newton_schulz_steps"])
             scale = 0.2 * max(shape) ** 0.5
             for (p, _), update in zip(members, updates, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])

@@ -24,6 +24,7 @@ class Optimization:
     Args:
         learning_rate: its peak, > 0.
         optimizer: `adamw`; or `muon`, which updates hidden matrices and kernels by Muon and the rest by AdamW.
+        newton_schulz_steps: of Muon, >= 1.
         weight_decay: decoupled, on matrices and kernels only, >= 0.
         betas: of Adam.
         warmup_steps: the rate rises linearly over so many steps.
@@ -36,6 +37,7 @@ class Optimization:
 
     learning_rate: float = 1e-3
     optimizer: Literal["adamw", "muon"] = "adamw"
+    newton_schulz_steps: int = 5
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.95)
     warmup_steps: int = 100
@@ -48,6 +50,8 @@ class Optimization:
                 "learning_rate must be > 0, weight_decay and warmup_steps >= 0, got learning_rate="
                 f"{self.learning_rate}, weight_decay={self.weight_decay}, warmup_steps={self.warmup_steps}"
             )
+        if self.newton_schulz_steps < 1:
+            raise ValueError(f"newton_schulz_steps must be >= 1, got {self.newton_schulz_steps}")
         if not 0 <= self.final_fraction <= 1:
             raise ValueError(f"final_fraction must be in [0, 1], got {self.final_fraction}")
 
@@ -62,7 +66,12 @@ class Optimization:
         Returns:
             Optimizer and learning-rate scheduler, stepped every step.
         """
-        optimizer = MuonAdamW(self.parameter_groups(model, edges), lr=self.learning_rate, betas=self.betas)
+        optimizer = MuonAdamW(
+            self.parameter_groups(model, edges),
+            lr=self.learning_rate,
+            betas=self.betas,
+            newton_schulz_steps=self.newton_schulz_steps,
+        )
         scheduler = LambdaLR(optimizer, self.factor(trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

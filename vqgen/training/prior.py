@@ -37,6 +37,8 @@ class PriorModule(pl.LightningModule):
             rest.
         image_size: (H, W) of the images; given by the data.
         num_classes: number of classes, 0 for none; given by the data.
+        use_codebook: let the prior know codes by their latents, see `CodeFeatures`: it learns sooner, the more so the
+            fewer images there are.
         order: a scan order by name, or `random-per-sample`.
         order_seed: for orders that are drawn once (`random`).
         optimization: optimizer, learning rate, schedule.
@@ -52,6 +54,7 @@ class PriorModule(pl.LightningModule):
         prior: Callable[[int, int, int, int], Prior],
         image_size: tuple[int, int],
         num_classes: int = 0,
+        use_codebook: bool = False,
         order: str = "raster",
         order_seed: int = 0,
         optimization: Optimization = Optimization(),  # noqa: B008  (frozen)
@@ -67,6 +70,8 @@ class PriorModule(pl.LightningModule):
         self._frozen = [frozen]
         self.tokenizer_fingerprint = frozen.fingerprint()
         self.prior = prior(frozen.codebook_size, height, width, num_classes)
+        if use_codebook:
+            self.prior.use_codebook(frozen.codebook())
         self.policy = order_policy(order, height=height, width=width, seed=order_seed)
         self.optimization = optimization
         self.folder = folder
@@ -156,7 +161,8 @@ class PriorModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """Optimizer and schedule, as `optimization` says."""
-        return self.optimization.build(self.prior, [self.prior.head], self.trainer)
+        edges = [self.prior.head, *(() if self.prior.code_features is None else self.prior.code_features.children())]
+        return self.optimization.build(self.prior, edges, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record the order and the tokenizer beside the weights."""

@@ -39,7 +39,7 @@ from vqgen.training.seed_each_step import SeedEachStep
 from vqgen.training.timed_progress import TimedProgress
 from vqgen.training.tokenizer import TokenizerModule
 
-PICTURE_SECONDS = 25.0
+PICTURE_SECONDS = 12.0
 TRAINING_SECONDS = 20.0  # less would teach nothing
 TOKENIZER_SHARE = 0.66
 SAMPLES_PER_CLASS = 8
@@ -86,13 +86,15 @@ def quickstart(
     console.print(f"vqgen quickstart: {minutes:g} minutes, {torch.get_num_threads()} threads, {precision}, into {out}/")
 
     images = source or OpenMoji(size=64)
-    image_data = ImageDataModule(images, batch_size=8, flip=True, shift=4, seed=seed)
+    image_data = ImageDataModule(images, batch_size=8, flip=True, turn=True, shift=4, seed=seed)
     budget = minutes * 60 - PICTURE_SECONDS
     tokenizer = make_tokenizer()
     first = TokenizerModule(
         tokenizer,
         loss=ReconstructionLoss(l1=2.0, l2=8.0),
-        optimization=Optimization(learning_rate=6e-3, optimizer="muon", weight_decay=0.0, warmup_steps=30),
+        optimization=Optimization(
+            learning_rate=6e-3, optimizer="muon", newton_schulz_steps=3, weight_decay=0.0, warmup_steps=30
+        ),
         pictures=0,
     )
     until = start + TOKENIZER_SHARE * budget
@@ -114,8 +116,11 @@ def quickstart(
         make_prior,
         images.image_size,
         len(images.class_names),
+        use_codebook=True,
         order=order,
-        optimization=Optimization(learning_rate=2e-3, optimizer="muon", weight_decay=0.1, warmup_steps=30),
+        optimization=Optimization(
+            learning_rate=2e-3, optimizer="muon", newton_schulz_steps=3, weight_decay=0.1, warmup_steps=30
+        ),
         samples=0,
     )
     until = start + budget
@@ -157,12 +162,12 @@ def make_tokenizer() -> Tokenizer:
         "attention_at": (),
         "latent_channels": 128,
     }
-    return Tokenizer(Encoder(**size), Decoder(**size), EMAVectorQuantizer(codebook_size=1024, dim=32, commitment=1.0))
+    return Tokenizer(Encoder(**size), Decoder(**size), EMAVectorQuantizer(codebook_size=2048, dim=32, commitment=1.0))
 
 
 def make_prior(codebook_size: int, height: int, width: int, num_classes: int) -> Prior:
     """A small Transformer for an 8 x 8 grid."""
-    return Prior(codebook_size, height, width, num_classes, dim=256, depth=6, heads=4, dropout=0.1)
+    return Prior(codebook_size, height, width, num_classes, dim=128, depth=6, heads=2, dropout=0.1)
 
 
 def make_trainer(

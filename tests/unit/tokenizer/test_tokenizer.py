@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqgen.quantizers import EMAVectorQuantizer
+from vqgen.quantizers import EMAVectorQuantizer, ResidualQuantizer
 from vqgen.tokenizer import Decoder, Encoder, Tokenizer, grid_size
 
 
@@ -93,3 +93,17 @@ def test_attention_sits_where_it_was_asked_for():
     encoder = Encoder(channels=8, multipliers=(1, 1, 2), attention_at=(2,), middle_attention=False)
     kinds = [[type(layer).__name__ for layer in level] for level in encoder.attention]
     assert kinds == [["Identity"] * 2, ["SpatialAttention"] * 2, ["Identity"] * 2]
+
+
+def test_the_codebook_holds_the_latent_of_every_code():
+    tokenizer = make_tokenizer(dim=3)
+    codebook = tokenizer.codebook()
+    assert codebook.shape == (16, 3)
+    assert torch.equal(codebook[5], tokenizer.quantizer.lookup(torch.tensor([[[5]]]))[0, :, 0, 0])
+
+
+def test_a_residual_tokenizer_has_no_one_codebook():
+    size = {"channels": 8, "multipliers": (1, 2), "latent_channels": 8, "blocks": 1, "attention_at": ()}
+    residual = ResidualQuantizer(EMAVectorQuantizer(16, 4), depth=2)
+    with pytest.raises(ValueError, match="expected one code a cell, got 2"):
+        Tokenizer(Encoder(**size), Decoder(**size), residual).codebook()

@@ -82,3 +82,11 @@ def test_build_makes_a_scheduler_that_steps_every_step():
 def test_impossible_recipes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Optimization(**arguments)
+
+
+def test_the_number_of_newton_schulz_steps_reaches_muon():
+    model = nn.Linear(4, 4)
+    built = Optimization(optimizer="muon", newton_schulz_steps=3).build(model, [], trainer(max_steps=1))
+    assert built["optimizer"].param_groups[0]["newton_schulz_steps"] == 3
+    with pytest.raises(ValueError, match="newton_schulz_steps must be >= 1, got 0"):
+        Optimization(newton_schulz_steps=0)
