@@ -66,9 +66,10 @@ class Recipe:
 
 
 RECIPES = {
-    "openmoji": Recipe("OpenMoji", 3, 4, 1024, 8, 4, 6e-3, (2.0, 8.0), 1800, 900, 0.01, 0.4),
-    "fashion-mnist": Recipe("Fashion-MNIST", 1, 2, 512, 16, 2, 4e-3, (1.0, 4.0), 1200, 800, 0.01, 0.4),
+    "openmoji": Recipe("OpenMoji", 3, 4, 1024, 8, 4, 6e-3, (2.0, 8.0), 1200, 500, 0.01, 0.4),
+    "fashion-mnist": Recipe("Fashion-MNIST", 1, 2, 512, 16, 2, 4e-3, (1.0, 4.0), 800, 400, 0.01, 0.4),
 }
+ADVERSARY_RATE = 3e-4
 WAYS = {
     "pixels": "on by pixels alone",
     "adversarial": "on with a discriminator",
@@ -135,12 +136,12 @@ def go_on(way: str, tokenizer: Tokenizer, recipe: Recipe, steps: int) -> pl.Ligh
     schedule = AdversarialSchedule(start=0, alone=steps // 4, ramp=steps // 4, weight=recipe.weight)
     return VQGANModule(
         tokenizer,
-        Adversary(discriminator, schedule=schedule, lecam=recipe.lecam),
+        Adversary(discriminator, schedule=schedule, lecam=recipe.lecam, shift=4),
         loss,
         perceptual=Lite0Distance() if way == "perceptual" else None,
         optimization=gently,
         adversary_optimization=Optimization(
-            1e-3, betas=(0.5, 0.9), weight_decay=0.0, warmup_steps=0, schedule="constant"
+            ADVERSARY_RATE, betas=(0.5, 0.9), weight_decay=0.0, warmup_steps=0, schedule="constant"
         ),
         pictures=0,
     )
@@ -255,7 +256,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="NAME")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--steps", type=int, help="steps of each way on; the recipe's when left out")
-    parser.add_argument("--images", type=int, default=1000, help="most held-out images to measure on")
+    parser.add_argument("--images", type=int, default=500, help="most held-out images to measure on")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder for Fashion-MNIST")
     parser.add_argument(
         "--base", type=Path, help="folder for the tokenizers to go on from; those in it are not trained"

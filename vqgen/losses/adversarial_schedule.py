@@ -15,7 +15,8 @@ class AdversarialSchedule:
         start: generator steps before the discriminator begins to learn, >= 0.
         alone: steps for which it learns without being heard, >= 0.
         ramp: steps over which the weight then rises linearly to its end, >= 0.
-        weight: at the end, as a multiple of the adaptive weight, >= 0; 0.8 in VQGAN's published settings.
+        weight: at the end, as a multiple of the adaptive weight, >= 0; 0.8 in VQGAN's published settings. Keep it below
+            1: from there on the discriminator outpulls the reconstruction loss however bad the reconstructions get.
 
     Raises:
         ValueError: if a value is negative.

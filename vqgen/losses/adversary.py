@@ -38,6 +38,8 @@ class Adversary(nn.Module):
         lecam: weight of the LeCam penalty, >= 0; 0.001 to 0.1 where images are few.
         r1: weight of the gradient penalty, >= 0; about 10 for `normalisation="none"`.
         r1_every: the penalty is computed at every so many steps only, and weighs as many times more, >= 1.
+        shift: the discriminator sees images without a border of so many pixels in all, cut at a random place at each
+            look, >= 0. Its strides then meet the pixels in every phase, where a fixed one prints its grid on them.
 
     Raises:
         ValueError: if a value is out of range.
@@ -60,12 +62,13 @@ class Adversary(nn.Module):
         lecam: float = 0.0,
         r1: float = 0.0,
         r1_every: int = 16,
+        shift: int = 0,
     ) -> None:
         super().__init__()
-        if max_weight <= 0 or lecam < 0 or r1 < 0 or r1_every < 1:
+        if max_weight <= 0 or lecam < 0 or r1 < 0 or r1_every < 1 or shift < 0:
             raise ValueError(
-                f"max_weight must be > 0, lecam and r1 >= 0 and r1_every >= 1, got max_weight={max_weight}, "
-                f"lecam={lecam}, r1={r1}, r1_every={r1_every}"
+                "max_weight must be > 0, lecam, r1 and shift >= 0 and r1_every >= 1, got "
+                f"max_weight={max_weight}, lecam={lecam}, r1={r1}, shift={shift}, r1_every={r1_every}"
             )
         self.discriminator = discriminator
         self.loss = loss or HingeLoss()
@@ -74,6 +77,7 @@ class Adversary(nn.Module):
         self.lecam = lecam
         self.r1 = r1
         self.r1_every = r1_every
+        self.shift = shift
         self.anchors = LeCam() if lecam else None
 
     def generator_loss(self, reconstructions: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:
@@ -86,7 +90,8 @@ class Adversary(nn.Module):
             The loss, a scalar.
         """
         weights = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
-        return self.loss.generator(torch.func.functional_call(self.discriminator, weights, (reconstructions,)))
+        (seen,) = self._cut(reconstructions)
+        return self.loss.generator(torch.func.functional_call(self.discriminator, weights, (seen,)))
 
     def judge(self, images: Float[Tensor, "b c H W"], reconstructions: Float[Tensor, "b c H W"], step: int) -> Verdict:
         """What the discriminator reduces; no gradient reaches the generator.
@@ -99,6 +104,7 @@ class Adversary(nn.Module):
         Returns:
             Its loss and its mean logits.
         """
+        images, reconstructions = self._cut(images, reconstructions)
         # Apart, not in one batch: batch norm would tell the two kinds from each other's statistics.
         real = self.discriminator(images)
         fake = self.discriminator(reconstructions.detach())
@@ -108,3 +114,11 @@ class Adversary(nn.Module):
         if self.r1 and step % self.r1_every == 0:
             loss = loss + self.r1 * self.r1_every * r1_penalty(self.discriminator, images)
         return Verdict(loss=loss, real=real.detach().float().mean(), fake=fake.detach().float().mean())
+
+    def _cut(self, *images: Float[Tensor, "b c H W"]) -> list[Float[Tensor, "b c h w"]]:
+        """All of them cut at one random place, `shift` pixels smaller."""
+        if not self.shift:
+            return list(images)
+        top, left = (int(offset) for offset in torch.randint(self.shift + 1, (2,)))
+        height, width = images[0].shape[-2] - self.shift, images[0].shape[-1] - self.shift
+        return [each[..., top : top + height, left : left + width] for each in images]

@@ -190,7 +190,34 @@ def test_penalties_are_added_as_weighted_and_the_lazy_one_at_its_steps():
     assert torch.allclose(verdict.real, real.mean())
 
 
-@pytest.mark.parametrize("options", [{"max_weight": 0.0}, {"lecam": -1.0}, {"r1": -1.0}, {"r1_every": 0}])
+def test_shift_shows_both_kinds_cut_at_one_random_place():
+    class Eye(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def forward(self, picture):
+            self.seen.append(picture)
+            return picture.mean((1, 2, 3))
+
+    torch.manual_seed(0)
+    adversary = Adversary(Eye(), shift=2)
+    where = torch.arange(64.0).view(1, 1, 8, 8)
+    places = set()
+    for _ in range(50):
+        adversary.judge(where, where, step=0)
+        real, fake = adversary.discriminator.seen[-2:]
+        assert torch.equal(real, fake)
+        assert real.shape == (1, 1, 6, 6)
+        places.add(int(real[0, 0, 0, 0]))
+    assert places == {0, 1, 2, 8, 9, 10, 16, 17, 18}
+    assert torch.isfinite(adversary.generator_loss(where))
+    assert adversary.discriminator.seen[-1].shape == (1, 1, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_weight": 0.0}, {"lecam": -1.0}, {"r1": -1.0}, {"r1_every": 0}, {"shift": -1}]
+)
 def test_impossible_adversaries_are_refused(options):
-    with pytest.raises(ValueError, match="max_weight must be > 0, lecam and r1 >= 0 and r1_every >= 1"):
+    with pytest.raises(ValueError, match="max_weight must be > 0, lecam, r1 and shift >= 0 and r1_every >= 1"):
         Adversary(small(), **options)
