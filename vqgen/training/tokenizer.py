@@ -53,7 +53,7 @@ class TokenizerModule(TokenizerTraining):
         """Reconstruct a batch; the loss is reconstruction plus quantizer."""
         images = self.layout(batch.images)
         result = self.reconstruct(images)
-        loss = self.compare(result.images, images, "train") + result.quantizer_loss
+        loss = self.compare(result.images, images, "train", result.log_scale) + result.quantizer_loss
         # Left on the device: a logger reads them every `log_every_n_steps`, nothing waits for them in between.
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log("train/quantizer", result.quantizer_loss.detach())

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.data.source import ImageBatch
-from vqgen.losses import ImageLoss, ReconstructionLoss
+from vqgen.losses import ImageLoss, LogitLaplaceLoss, ReconstructionLoss
 from vqgen.metrics import CodebookUsage, codebook_use, psnr
 from vqgen.pictures import picture_grid
 from vqgen.tokenizer import Reconstruction, Tokenizer
@@ -74,7 +74,11 @@ class TokenizerTraining(pl.LightningModule):
         return self.tokenizer(images)
 
     def compare(
-        self, reconstructions: Float[Tensor, "b c H W"], images: Float[Tensor, "b c H W"], stage: str
+        self,
+        reconstructions: Float[Tensor, "b c H W"],
+        images: Float[Tensor, "b c H W"],
+        stage: str,
+        log_scale: Float[Tensor, "b c H W"] | None = None,
     ) -> Float[Tensor, ""]:
         """Pixel loss plus perceptual loss, each logged.
 
@@ -82,11 +86,13 @@ class TokenizerTraining(pl.LightningModule):
             reconstructions: (b, c, H, W).
             images: (b, c, H, W) in [-1, 1].
             stage: `train` or `validation`, the first part of the logged names.
+            log_scale: (b, c, H, W), what the decoder says of each pixel's certainty; for a loss that is a likelihood.
 
         Returns:
             The sum, a scalar.
         """
-        total = self.loss(reconstructions, images)
+        likelihood = isinstance(self.loss, LogitLaplaceLoss)
+        total = self.loss(reconstructions, images, *((log_scale,) if likelihood else ()))
         everywhere = stage != "train"
         if stage == "train":
             self.log("train/reconstruction", total.detach())
@@ -109,7 +115,7 @@ class TokenizerTraining(pl.LightningModule):
         decoded = result.images.float().clamp(-1, 1)
         self.psnr.update(decoded, images)
         self.usage.update(result.codes)
-        loss = self.compare(result.images.float(), images, "validation") + result.quantizer_loss
+        loss = self.compare(result.images.float(), images, "validation", result.log_scale) + result.quantizer_loss
         self.log("validation/loss", loss, sync_dist=True, batch_size=len(images))
         if batch_index == 0 and self.pictures and self.trainer.is_global_zero and not self.trainer.sanity_checking:
             shown = min(self.pictures, len(images))
