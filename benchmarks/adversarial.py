@@ -69,7 +69,7 @@ RECIPES = {
     "openmoji": Recipe("OpenMoji", 3, 4, 1024, 8, 4, 6e-3, (2.0, 8.0), 1200, 500, 0.01, 0.4),
     "fashion-mnist": Recipe("Fashion-MNIST", 1, 2, 512, 16, 2, 4e-3, (1.0, 4.0), 800, 400, 0.01, 0.4),
 }
-ADVERSARY_RATE = 3e-4
+ADVERSARY_RATE = 1e-3
 WAYS = {
     "pixels": "on by pixels alone",
     "adversarial": "on with a discriminator",
