@@ -91,12 +91,15 @@ def sample(options: argparse.Namespace) -> None:
 
     from vqgen.pictures import check_picture_path, picture_grid, save_filling_gif, save_picture
     from vqgen.pipeline import Pipeline
+    from vqgen.sampling import guidance_ramp
 
     check_picture_path(options.out)
     if options.gif:
         check_picture_path(options.gif)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     pipeline = Pipeline.from_pretrained(options.folder).to(device)
+    if options.compile:
+        pipeline = pipeline.compile()
     condition = options.condition
     if condition is not None:
         condition = condition[0] if len(condition) == 1 else [condition[i % len(condition)] for i in range(options.n)]
@@ -107,7 +110,7 @@ def sample(options: argparse.Namespace) -> None:
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
-        guidance=options.guidance,
+        guidance=guidance_ramp(options.guidance_ramp, options.guidance),
         seed=options.seed,
         batch_size=options.batch_size,
     )
@@ -222,6 +225,13 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--top-k", type=int, help="keep the k likeliest codes (default: all)")
     parser.add_argument("--top-p", type=float, help="keep codes up to this probability (default: all)")
     parser.add_argument("--guidance", type=float, default=1.0, help="classifier-free scale (default: %(default)s)")
+    parser.add_argument(
+        "--guidance-ramp",
+        default="constant",
+        choices=("constant", "linear", "cosine", "power"),
+        help="how the scale rises from 1 to --guidance over the sequence (default: %(default)s, at once)",
+    )
+    parser.add_argument("--compile", action="store_true", help="compile first, a minute or more, then draw faster")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=64, help="drawn at a time (default: %(default)s)")
     parser.add_argument("--columns", type=int, help="images a row (default: up to 8)")

@@ -17,7 +17,7 @@ from vqgen.checkpoint import read_config
 from vqgen.metrics.likelihood import Likelihood, likelihood
 from vqgen.orders import OrderPolicy, ScanOrder, order_policy_from_description, scan_order
 from vqgen.prior import Prior
-from vqgen.sampling import sample_autoregressive
+from vqgen.sampling import compile_for_sampling, sample_autoregressive
 from vqgen.tokenizer import Tokenizer
 
 Condition = int | str | Sequence[int | str] | Int[Tensor, " b"] | None
@@ -248,6 +248,10 @@ class Pipeline:
             )
             grids.append(visited.unscan(sequence).cpu())
         return torch.cat(grids)
+
+    def compile(self) -> Pipeline:
+        """A pipeline that draws with compiled kernels: slow to start, faster after; see `compile_for_sampling`."""
+        return Pipeline(self.tokenizer, compile_for_sampling(self.prior), self.order, self.class_names)
 
     def decode(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c H W"]:
         """Images of codes, (b, c, H, W) in [-1, 1], on the CPU."""

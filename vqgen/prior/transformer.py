@@ -54,6 +54,9 @@ class Prior(Portable):
     Autoregressive Visual Generation (2411.00776), and Pannatier et al., sigma-GPTs (2404.09562).
     """
 
+    compiled = False
+    """Whether this is a copy made by `vqgen.sampling.compile_for_sampling`."""
+
     def __init__(
         self,
         codebook_size: int,
@@ -259,8 +262,7 @@ class Prior(Portable):
         else:
             hidden = self._embed(previous)
         located = positions if isinstance(positions, Located) else self.locate(positions, batch_size=len(hidden))
-        hidden = self._transform(hidden, located.cut(first, hidden.shape[1]), cache)
-        return self._logits(hidden[:, -1:] if last_only else hidden)
+        return self._predict(hidden, located.cut(first, hidden.shape[1]), cache, last_only)
 
     def new_cache(self, batch_size: int) -> KVCache:
         """Make an empty cache with room for every cell of the grid.
@@ -292,6 +294,12 @@ class Prior(Portable):
     def _embed(self, codes: Int[Tensor, "b p"]) -> Float[Tensor, "b p d"]:
         embedded: Tensor = self.code_embedding(codes)
         return embedded if self.code_features is None else embedded + self.code_features.embed(codes)
+
+    def _predict(
+        self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, last_only: bool
+    ) -> Float[Tensor, "b _ k"]:
+        hidden = self._transform(hidden, located, cache)
+        return self._logits(hidden[:, -1:] if last_only else hidden)
 
     def _logits(self, hidden: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
         logits: Tensor = self.head(hidden)

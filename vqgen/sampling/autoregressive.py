@@ -95,7 +95,7 @@ def sample_autoregressive(
     rows = 2 * batch if guided else batch
 
     with torch.inference_mode():
-        model = packed_for_inference(prior, rows=rows)
+        model = prior if prior.compiled else packed_for_inference(prior, rows=rows)
         located, cache = model.locate(positions, batch_size=rows), model.new_cache(rows)
         checksum = torch.zeros(
             (), device=device

@@ -31,6 +31,7 @@ from vqgen.pictures import labelled_rows, save_filling_gif, save_picture
 from vqgen.pipeline import Pipeline
 from vqgen.prior import Prior
 from vqgen.quantizers import EMAVectorQuantizer
+from vqgen.sampling import guidance_ramp
 from vqgen.tokenizer import Decoder, Encoder, Tokenizer
 from vqgen.training.optimization import Optimization
 from vqgen.training.precision import fastest_precision
@@ -43,7 +44,7 @@ PICTURE_SECONDS = 12.0
 TRAINING_SECONDS = 20.0  # less would teach nothing
 TOKENIZER_SHARE = 0.66
 SAMPLES_PER_CLASS = 8
-SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_k": 100, "guidance": 3.0}
+SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_k": 100, "guidance": 9.0, "guidance_ramp": "linear"}
 
 console = Console()
 
@@ -200,7 +201,9 @@ def show(pipeline: Pipeline, images: ImageSource, out: Path, seed: int) -> None:
     rows = [("held-out image", originals), ("reconstruction", pipeline.reconstruct(originals))]
     save_picture(labelled_rows(rows, zoom=2, caption=credit), out / "reconstructions.png")
     labels = [name for name in images.class_names for _ in range(SAMPLES_PER_CLASS)]
-    samples = pipeline.generate(len(labels), labels, seed=seed, **SAMPLING)
+    guidance = guidance_ramp(SAMPLING["guidance_ramp"], SAMPLING["guidance"])
+    filters = {"temperature": SAMPLING["temperature"], "top_k": SAMPLING["top_k"]}
+    samples = pipeline.generate(len(labels), labels, seed=seed, guidance=guidance, **filters)
     groups = list(zip(images.class_names, torch.split(samples, SAMPLES_PER_CLASS), strict=True))
     caption = f"Drawn by a model that learned from OpenMoji. {credit}" if credit else ""
     save_picture(labelled_rows(groups, zoom=2, caption=caption), out / "samples.png")
@@ -221,8 +224,9 @@ def say_where(out: Path, images: ImageSource, seconds: float) -> None:
         console.print(f"  {name:20} {what}")
     console.print("\nNext:", style="bold")
     name = images.class_names[min(2, len(images.class_names) - 1)]
-    console.print(f"  vqgen sample {out} --n 16 --condition {name} --top-k 100 --out samples.png")
-    console.print(f"  vqgen quickstart --minutes 20 --order hilbert --out {out}-hilbert")
+    flags = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in SAMPLING.items())
+    console.print(f"  vqgen sample {out} --n 16 --condition {name} {flags} --out samples.png", soft_wrap=True)
+    console.print(f"  vqgen quickstart --minutes 20 --order hilbert --out {out}-hilbert", soft_wrap=True)
 
 
 def count(model: torch.nn.Module) -> int:

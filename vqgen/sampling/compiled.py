@@ -1,0 +1,61 @@
+"""A prior whose sampling step is compiled: slow to start, fast to draw many."""
+
+import shutil
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqgen.attention import KVCache, packed_for_inference
+from vqgen.prior import Located, Prior
+
+OPTIONS: dict[str, Any] = {
+    "freezing": True,  # weights become constants, laid out for the kernels
+    "max_autotune": True,  # those that are measured to be fastest here
+    "max_autotune_gemm_backends": "CPP,TRITON,ATEN",
+    "max_autotune_report_choices_stats": False,
+}
+
+
+def compile_for_sampling(prior: Prior) -> Prior:
+    """Copy a prior so that the step of sampling one code runs as compiled kernels (``torch.compile``).
+
+    The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
+    rounding.
+    Weights are frozen into the kernels: training the prior further does not reach the copy.
+
+    Args:
+        prior: in the precision and on the device it will sample on.
+
+    Returns:
+        The copy, in evaluation mode, for `sample_autoregressive` and `Pipeline`. It shares the parameters.
+
+    Raises:
+        RuntimeError: when the prior is on the CPU and there is no C++ compiler.
+
+    Example:
+        >>> prior = Prior(16, height=2, width=3, dim=8, depth=1, heads=1)
+        >>> fast = compile_for_sampling(prior)  # nothing is compiled before the first draw
+        >>> fast.compiled, prior.compiled
+        (True, False)
+    """
+    on_cpu = prior.code_embedding.weight.device.type == "cpu"
+    if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
+        raise RuntimeError(
+            "compiling for the CPU needs a C++ compiler, and none was found; install g++ or clang, or sample without"
+        )
+    frozen = packed_for_inference(prior, rows=1, kernel="plain")
+    plain = frozen._predict
+    step = torch.compile(plain, options=OPTIONS)
+
+    def predict(
+        hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, last_only: bool
+    ) -> Float[Tensor, "b _ k"]:
+        # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
+        usual = hidden.shape[1] == 1 and cache is not None and cache.length > 1
+        logits: Tensor = (step if usual else plain)(hidden, located, cache, last_only)
+        return logits
+
+    frozen.__dict__.update(_predict=predict, compiled=True)
+    return frozen
