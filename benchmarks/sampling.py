@@ -1,6 +1,6 @@
 """Tokens per second: vqgen's prior against GPT-2 of `transformers`, both of one depth, width, vocabulary and length.
 
-    python benchmarks/sampling.py            # the table in README.md, about 5 minutes on two idle cores
+    python benchmarks/sampling.py            # the table in README.md, about 15 minutes on two idle cores
     python benchmarks/sampling.py --quick    # a toy size in seconds, to see that it runs; writes nothing
 
 The contestants take turns within one process, so that a change in the machine's speed meets them all. Peak memory is
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from vqgen.prior import Prior
-from vqgen.sampling import sample_autoregressive
+from vqgen.sampling import compile_for_sampling, sample_autoregressive
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- sampling: begin -->", "<!-- sampling: end -->"
@@ -52,12 +52,13 @@ Draw = Callable[[int], None]
 """Draws one batch of that many sequences."""
 
 
-def build_vqgen(size: Size, style: str) -> tuple[torch.nn.Module, Draw]:
+def build_vqgen(size: Size, style: str, compiled: bool = False) -> tuple[torch.nn.Module, Draw]:
     torch.manual_seed(0)
     prior = Prior(
         size.vocabulary, size.height, size.width, dim=size.dim, depth=size.depth, heads=size.heads, style=style
     )
     torch.nn.init.normal_(prior.head.weight, std=0.02)  # as built, it is all zeros
+    prior = compile_for_sampling(prior) if compiled else prior
     positions = torch.arange(size.steps)
 
     def draw(batch_size: int) -> None:
@@ -103,6 +104,8 @@ def build_gpt2(size: Size, cache: str) -> tuple[torch.nn.Module, Draw]:
 CONTESTANTS: dict[str, Callable[[Size], tuple[torch.nn.Module, Draw]]] = {
     "vqgen, gpt style": lambda size: build_vqgen(size, "gpt"),
     "vqgen, llama style": lambda size: build_vqgen(size, "llama"),
+    "vqgen, gpt style, compiled": lambda size: build_vqgen(size, "gpt", compiled=True),
+    "vqgen, llama style, compiled": lambda size: build_vqgen(size, "llama", compiled=True),
     "transformers GPT-2, static cache": lambda size: build_gpt2(size, "static"),
     "transformers GPT-2, dynamic cache": lambda size: build_gpt2(size, "dynamic"),
 }
@@ -114,6 +117,7 @@ class Result:
 
     contestant: str
     batch_size: int
+    first_draw_seconds: float
     tokens_per_second: list[float]
     peak_megabytes: float
     parameters: int
@@ -164,16 +168,20 @@ def measure(size: Size, arguments: argparse.Namespace) -> list[Result]:
     results = []
     for batch_size in arguments.batch_sizes:
         rates: dict[str, list[float]] = {name: [] for name in built}
+        first: dict[str, float] = {}
         for repeat in range(arguments.repeats + 1):  # the first round warms up and does not count
             for name, (_, draw) in built.items():
                 start = time.perf_counter()
                 draw(batch_size)
-                if repeat > 0:
-                    rates[name].append(batch_size * size.steps / (time.perf_counter() - start))
+                seconds = time.perf_counter() - start
+                if repeat == 0:
+                    first[name] = seconds
+                else:
+                    rates[name].append(batch_size * size.steps / seconds)
         for name, (model, _) in built.items():
             parameters = sum(parameter.numel() for parameter in model.parameters())
             memory = peak_megabytes(name, batch_size, arguments)
-            results.append(Result(name, batch_size, rates[name], memory, parameters))
+            results.append(Result(name, batch_size, first[name], rates[name], memory, parameters))
             print(f"batch {batch_size}  {name:36s} {results[-1].median:8.1f} tokens/s", flush=True)
     return results
 
@@ -222,7 +230,7 @@ def report(size: Size, results: list[Result], bandwidth: float, arguments: argpa
 
 
 def table(measured: dict[str, Any]) -> str:
-    """The report as Markdown: rates with their range, and each peer's share of the faster of vqgen's styles."""
+    """The report as Markdown: rates with their range, and each contestant against the faster GPT-2."""
     size, versions = measured["size"], measured["versions"]
     bandwidth = measured["read_bandwidth_gigabytes_per_second"]
     lines = [
@@ -231,8 +239,8 @@ def table(measured: dict[str, Any]) -> str:
         f"{versions['python']}, torch {versions['torch']}, transformers {versions['transformers']}; "
         f"commit {measured['commit']}; medians of {measured['repeats']} interleaved repeats.",
         "",
-        "| | batch | tokens/s, median (range) | against the fastest GPT-2 | of the bound | peak memory |",
-        "|---|---|---|---|---|---|",
+        "| | batch | tokens/s, median (range) | against the fastest GPT-2 | of the bound | first draw | peak memory |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in measured["results"]:
         peers = [
@@ -247,6 +255,7 @@ def table(measured: dict[str, Any]) -> str:
             f"{median:.0f} ({min(rates):.0f} to {max(rates):.0f})",
             f"{median / max(peers):.2f}x" if peers else "",
             f"{median / row['bound_tokens_per_second']:.0%}",
+            f"{row['first_draw_seconds']:.0f} s",
             f"{row['peak_megabytes']:.0f} MB",
         ]
         lines.append(f"| {' | '.join(cells)} |")
