@@ -171,3 +171,16 @@ def test_a_value_that_is_no_json_is_named():
     loss.l1 = torch.ones(1)
     with pytest.raises(TypeError, match=r"ReconstructionLoss\.l1 is a Tensor"):
         config_of(loss)
+
+
+class Grown(nn.Module):
+    def __init__(self, width: int, later: int | None = None) -> None:
+        super().__init__()
+        self.width = width
+        self.later = later
+
+
+def test_an_argument_that_is_left_at_none_is_not_described():
+    assert config_of(Grown(2))["init_args"] == {"width": 2}
+    assert config_of(Grown(2, later=3))["init_args"] == {"width": 2, "later": 3}
+    assert fingerprint(Grown(2)) != fingerprint(Grown(2, later=3))

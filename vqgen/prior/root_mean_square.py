@@ -21,7 +21,7 @@ class RMSNorm(nn.Module):
 
     Example:
         >>> import torch
-        >>> RMSNorm(2)(torch.tensor([[3.0, -3.0]])).tolist()
+        >>> RMSNorm(2)(torch.tensor([[3.0, -3.0]])).round(decimals=4).tolist()
         [[1.0, -1.0]]
 
     Source: Zhang and Sennrich, Root Mean Square Layer Normalization (1910.07467), equation 4.

@@ -38,7 +38,7 @@ class Prior(Portable):
         signals: names from `SIGNALS`, combined; at most one of them rotary.
         dropout: probability in [0, 1) of dropping features of the input and of what each layer adds, in training mode.
         label_dropout: probability in [0, 1] of hiding a label in training mode.
-        code_dim: width of the tokenizer's latents that `use_codebook` was given, see `CodeFeatures`; 0 without.
+        code_dim: width of the tokenizer's latents that `use_codebook` was given, see `CodeFeatures`; None without.
 
     Raises:
         ValueError: when a size, a name or a combination is not possible.
@@ -71,7 +71,7 @@ class Prior(Portable):
         signals: Sequence[str] = ("target", "rotary"),
         dropout: float = 0.0,
         label_dropout: float = 0.1,
-        code_dim: int = 0,
+        code_dim: int | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -85,8 +85,8 @@ class Prior(Portable):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be >= 1, got {name}={size}")
-        if code_dim < 0:
-            raise ValueError(f"code_dim must be >= 0, got {code_dim}; pass 0 to learn every code from nothing")
+        if code_dim is not None and code_dim < 1:
+            raise ValueError(f"code_dim must be >= 1 or None, got {code_dim}; None learns every code from nothing")
         if num_classes < 0:
             raise ValueError(f"num_classes must be >= 0, got {num_classes}; pass 0 for an unconditional prior")
         if dim % heads:
@@ -112,7 +112,7 @@ class Prior(Portable):
             LabelConditioner(num_classes, dim, label_dropout) if num_classes else Unconditional(dim)
         )
         self.code_embedding = nn.Embedding(codebook_size, dim)
-        self.code_features = CodeFeatures(codebook_size, code_dim=code_dim, dim=dim) if code_dim else None
+        self.code_features = None if code_dim is None else CodeFeatures(codebook_size, code_dim=code_dim, dim=dim)
         self.additive_signals = nn.ModuleDict()
         self.rotary_signal: RotarySignal | None = None
         self._add_signals()
