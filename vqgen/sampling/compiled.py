@@ -1,5 +1,6 @@
 """A prior whose sampling step is compiled: slow to start, fast to draw many."""
 
+import inspect
 import shutil
 from typing import Any
 
@@ -16,6 +17,9 @@ OPTIONS: dict[str, Any] = {
     "max_autotune_gemm_backends": "CPP,TRITON,ATEN",
     "max_autotune_report_choices_stats": False,
 }
+
+LIMITS: dict[str, Any] = {"recompile_limit": 64, "isolate_recompiles": True}
+"""Arguments of ``torch.compile`` in the versions that have them."""
 
 
 def compile_for_sampling(prior: Prior) -> Prior:
@@ -47,7 +51,10 @@ def compile_for_sampling(prior: Prior) -> Prior:
         )
     frozen = packed_for_inference(prior, rows=1, kernel="plain")
     plain = frozen._predict
-    step = torch.compile(plain, options=OPTIONS)
+    # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
+    known = inspect.signature(torch.compile).parameters
+    limits = {name: value for name, value in LIMITS.items() if name in known}
+    step = torch.compile(plain, options=OPTIONS, **limits)
 
     def predict(
         hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, last_only: bool
