@@ -231,7 +231,9 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         choices=("constant", "linear", "cosine", "power"),
         help="how the scale rises from 1 to --guidance over the sequence (default: %(default)s, at once)",
     )
-    parser.add_argument("--compile", action="store_true", help="compile first, a minute or more, then draw faster")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile first, for a minute or so; faster at --batch-size 1"
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=64, help="drawn at a time (default: %(default)s)")
     parser.add_argument("--columns", type=int, help="images a row (default: up to 8)")

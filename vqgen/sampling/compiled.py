@@ -27,6 +27,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
 
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
     rounding.
+    It pays for one sequence at a time; for eight, on the CPUs it was measured on, the plain step is as fast.
     Weights are frozen into the kernels: training the prior further does not reach the copy.
 
     Args:
