@@ -250,7 +250,7 @@ class Pipeline:
         return torch.cat(grids)
 
     def compile(self) -> Pipeline:
-        """A pipeline that draws with compiled kernels: slow to start, faster after; see `compile_for_sampling`."""
+        """A pipeline that draws with compiled kernels, faster one image at a time; see `compile_for_sampling`."""
         return Pipeline(self.tokenizer, compile_for_sampling(self.prior), self.order, self.class_names)
 
     def decode(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c H W"]:

@@ -45,5 +45,5 @@ def test_compiling_leaves_the_prior_as_it_was() -> None:
 
 def test_compiling_without_a_compiler_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler, and none was found; install g\+\+"):
+    with pytest.raises(FileNotFoundError, match=r"needs a C\+\+ compiler, and none was found; install g\+\+"):
         compile_for_sampling(lively_prior())

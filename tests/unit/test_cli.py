@@ -12,6 +12,8 @@ import vqgen
 from vqgen.cli import main, make_parser
 from vqgen.orders import ORDERS, scan_order
 from vqgen.pictures import GAP
+from vqgen.pipeline import Pipeline
+from vqgen.sampling import GUIDANCE_RAMPS, guidance_ramp
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +202,36 @@ def test_quickstart_refuses_too_little_time_and_a_folder_in_use(tmp_path, capsys
     message = refused(capsys, "quickstart", "--out", tmp_path)
     assert "--overwrite" in message
     assert (tmp_path / "metrics.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("ramp", GUIDANCE_RAMPS)
+def test_sample_raises_guidance_along_the_named_ramp(folder, tmp_path, monkeypatch, ramp):
+    seen = {}
+
+    def generate(self, count, *arguments, guidance, **options):
+        seen["guidance"] = [guidance(progress) for progress in (0.0, 0.3, 1.0)]
+        return torch.zeros(count, 3, 8, 8)
+
+    monkeypatch.setattr(Pipeline, "generate", generate)
+    main(
+        [
+            "sample",
+            str(folder),
+            "--n",
+            "1",
+            "--guidance",
+            "5",
+            "--guidance-ramp",
+            ramp,
+            "--out",
+            str(tmp_path / "x.png"),
+        ]
+    )
+    assert seen["guidance"] == [guidance_ramp(ramp, 5.0)(progress) for progress in (0.0, 0.3, 1.0)]
+
+
+def test_sample_compiles_when_asked_and_says_what_that_needs(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    message = refused(capsys, "sample", folder, "--n", "1", "--compile", "--device", "cpu", "--out", tmp_path / "x.png")
+    assert "needs a C++ compiler" in message
+    assert not (tmp_path / "x.png").exists()

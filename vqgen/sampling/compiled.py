@@ -1,4 +1,4 @@
-"""A prior whose sampling step is compiled: slow to start, fast to draw many."""
+"""A prior whose sampling step is compiled: slow to start, faster for one sequence at a time."""
 
 import inspect
 import shutil
@@ -26,8 +26,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
     """Copy a prior so that the step of sampling one code runs as compiled kernels (``torch.compile``).
 
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
-    rounding.
-    It pays for one sequence at a time; for eight, on the CPUs it was measured on, the plain step is as fast.
+    rounding. It pays for one sequence at a time; for eight, on the CPUs it was measured on, the plain step is as fast.
     Weights are frozen into the kernels: training the prior further does not reach the copy.
 
     Args:
@@ -37,7 +36,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
         The copy, in evaluation mode, for `sample_autoregressive` and `Pipeline`. It shares the parameters.
 
     Raises:
-        RuntimeError: when the prior is on the CPU and there is no C++ compiler.
+        FileNotFoundError: when the prior is on the CPU and there is no C++ compiler.
 
     Example:
         >>> prior = Prior(16, height=2, width=3, dim=8, depth=1, heads=1)
@@ -47,7 +46,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
     """
     on_cpu = prior.code_embedding.weight.device.type == "cpu"
     if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
-        raise RuntimeError(
+        raise FileNotFoundError(
             "compiling for the CPU needs a C++ compiler, and none was found; install g++ or clang, or sample without"
         )
     frozen = packed_for_inference(prior, rows=1, kernel="plain")
