@@ -16,6 +16,9 @@ OPTIONS: dict[str, Any] = {
     "max_autotune": True,  # those that are measured to be fastest here
     "max_autotune_gemm_backends": "CPP,TRITON,ATEN",
     "max_autotune_report_choices_stats": False,
+    "cpp_wrapper": True,  # one call from Python a step in place of a hundred
+    # The copy is frozen and its own, so there is no need to look at every step whether its layers are still the same.
+    "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe,
 }
 
 LIMITS: dict[str, Any] = {"recompile_limit": 64, "isolate_recompiles": True}
