@@ -140,20 +140,15 @@ def build_vqgen(size: Size, shared: Mapping[str, Tensor]) -> Codec:
     return Codec(model.encode, model.decode)
 
 
-def build_channels_last(size: Size, shared: Mapping[str, Tensor]) -> Codec:
-    model = from_taming(shared).eval().to(memory_format=torch.channels_last)
-    return Codec(model.encode, model.decode)
-
-
 def build_bfloat16(size: Size, shared: Mapping[str, Tensor]) -> Codec:
-    model = from_taming(shared).eval().to(memory_format=torch.channels_last)
+    model = from_taming(shared).eval()
     for part in (model.encoder, model.decoder, model.to_quantizer, model.from_quantizer):
         part.to(torch.bfloat16)  # the codebook stays fp32, and the search with it
     return Codec(lambda images: model.encode(images.bfloat16()), model.decode)
 
 
 def build_compiled(size: Size, shared: Mapping[str, Tensor]) -> Codec:
-    model = from_taming(shared).eval().to(memory_format=torch.channels_last)
+    model = from_taming(shared).eval()
     model.encoder.compile()
     model.decoder.compile()
     return Codec(model.encode, model.decode)
@@ -161,9 +156,8 @@ def build_compiled(size: Size, shared: Mapping[str, Tensor]) -> Codec:
 
 CONTESTANTS: dict[str, Callable[[Size, Mapping[str, Tensor]], Codec]] = {
     "vqgen, fp32 (default)": build_vqgen,
-    "vqgen, fp32 channels_last": build_channels_last,
-    "vqgen, bf16 channels_last": build_bfloat16,
-    "vqgen, fp32 channels_last, compiled": build_compiled,
+    "vqgen, bf16": build_bfloat16,
+    "vqgen, fp32, compiled": build_compiled,
     "taming-transformers, fp32": build_taming,
     "diffusers, fp32": build_diffusers,
 }

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "vqgen"
 
 # Lowest first. checkpoint.py knows no other room, so that any model may derive from its `Portable`.
 FLOORS = (
+    "processor",
     "runtime",
     "checkpoint",
     "orders",

@@ -5,15 +5,15 @@ How near a kernel comes to that depends on the processor and on the number of ro
 file.
 """
 
-import functools
 import platform
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vqgen.processor import processor_is_intel
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -71,14 +71,6 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
 
 
-@functools.cache
-def _processor_is_intel() -> bool:
-    description = platform.processor()
-    if Path("/proc/cpuinfo").exists():  # Linux leaves platform.processor() empty
-        description += Path("/proc/cpuinfo").read_text(errors="replace")[:500]
-    return "GenuineIntel" in description
-
-
 def fastest_linear_kernel(rows: int) -> str:
     """Name the kernel of `LINEAR_KERNELS` that is fastest here for a matrix times ``rows`` rows, in fp32 on the CPU.
 
@@ -103,7 +95,7 @@ def fastest_linear_kernel(rows: int) -> str:
         raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
     if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
         return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel
-    if not _processor_is_intel():
+    if not processor_is_intel():
         return "onednn"
     return "mkl" if rows >= 4 and torch._C.has_mkl else "plain"
 

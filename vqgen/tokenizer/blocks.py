@@ -1,14 +1,22 @@
 """The building blocks of VQGAN's encoder and decoder (2012.09841, appendix A, table 7)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vqgen.tokenizer.winograd import Convolution3x3
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """Group norm with 32 groups, or the most that divide the channels (fewer than 32 channels, or odd widths)."""
     groups = next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
     return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+def silu(fresh: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H W"]:
+    """SiLU of a tensor that nothing else needs: without gradients it takes the place of its input."""
+    return F.silu(fresh, inplace=not torch.is_grad_enabled())
 
 
 class ResidualBlock(nn.Module):
@@ -23,17 +31,17 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1 = group_norm(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = Convolution3x3(in_channels, out_channels)
         self.norm2 = group_norm(out_channels)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Convolution3x3(out_channels, out_channels)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b d H W"]:
         """(b, in_channels, H, W) -> (b, out_channels, H, W)."""
-        out = self.conv1(F.silu(self.norm1(x)))
-        out = self.conv2(self.dropout(F.silu(self.norm2(out))))
-        return self.shortcut(x) + out
+        out = self.conv1(silu(self.norm1(x)))
+        out = self.conv2(self.dropout(silu(self.norm2(out))))
+        return out.add_(self.shortcut(x))
 
 
 class SpatialAttention(nn.Module):
@@ -90,7 +98,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Convolution3x3(channels, channels)
 
     def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H2 W2"]:
         """(b, c, H, W) -> (b, c, 2H, 2W)."""
@@ -149,4 +157,5 @@ __all__ = [
     "check_levels",
     "group_norm",
     "level",
+    "silu",
 ]

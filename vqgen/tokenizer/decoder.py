@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.tokenizer.blocks import Middle, Upsample, check_levels, group_norm, level
+from vqgen.tokenizer.blocks import Middle, Upsample, check_levels, group_norm, level, silu
 
 
 class Decoder(nn.Module):
@@ -93,5 +93,5 @@ class Decoder(nn.Module):
             for block, attend in zip(residual, attention, strict=True):  # type: ignore[call-overload]
                 x = attend(block(x))
             x = up(x)
-        x = self.conv_out(F.silu(self.norm_out(x)))
+        x = self.conv_out(silu(self.norm_out(x)))
         return F.pixel_shuffle(x, self.patch) if self.patch > 1 else x

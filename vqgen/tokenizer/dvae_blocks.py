@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.tokenizer.winograd import Convolution3x3
+
 LOGIT_LAPLACE_EPSILON = 0.1
 """Pixels are mapped from [0, 1] into [epsilon, 1 - epsilon], away from where the logit has no value."""
 
@@ -61,7 +63,10 @@ def fan_in_convolution(in_channels: int, out_channels: int, kernel: int) -> nn.C
     Returns:
         The layer.
     """
-    convolution = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
+    if kernel == 3:
+        convolution: nn.Conv2d = Convolution3x3(in_channels, out_channels)
+    else:
+        convolution = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
     nn.init.normal_(convolution.weight, std=(in_channels * kernel**2) ** -0.5)
     nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     return convolution

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.tokenizer.blocks import Downsample, Middle, check_levels, group_norm, level
+from vqgen.tokenizer.blocks import Downsample, Middle, check_levels, group_norm, level, silu
 
 
 class Encoder(nn.Module):
@@ -98,4 +98,4 @@ class Encoder(nn.Module):
                 x = attend(block(x))
             x = down(x)
         x = self.middle(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return self.conv_out(silu(self.norm_out(x)))

@@ -72,9 +72,9 @@ def test_fastest_linear_kernel_follows_the_processor_and_the_rows(monkeypatch: p
     monkeypatch.setattr(linear_module.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(linear_module.torch._C, "_has_mkldnn", True)
     monkeypatch.setattr(linear_module.torch._C, "has_mkl", True)
-    monkeypatch.setattr(linear_module, "_processor_is_intel", lambda: True)
+    monkeypatch.setattr(linear_module, "processor_is_intel", lambda: True)
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["plain", "mkl", "plain"]
-    monkeypatch.setattr(linear_module, "_processor_is_intel", lambda: False)
+    monkeypatch.setattr(linear_module, "processor_is_intel", lambda: False)
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["onednn", "onednn", "plain"]
     monkeypatch.setattr(linear_module.platform, "machine", lambda: "arm64")
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["plain", "plain", "plain"]
