@@ -25,6 +25,9 @@ _OUTPUT = torch.tensor(
 # Both sides of a tile at once: a transform of a tile is one product with its 36 numbers.
 INPUT, KERNEL, OUTPUT = (torch.kron(matrix, matrix) for matrix in (_INPUT, _KERNEL, _OUTPUT))
 
+EVERYWHERE = 7
+"""The one of 36 products that each output of a tile contains once."""
+
 SIDE = 4
 """Outputs a tile is wide and high; it reads two more inputs each way."""
 
@@ -114,7 +117,6 @@ def winograd_convolution(
         outputs = weight.shape[0]
         # (d, c, 3, 3) -> (36, c, d)
         kernels = (KERNEL @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, outputs, channels).transpose(1, 2)
-        bias = weight.new_zeros(outputs) if bias is None else bias
         across = width // SIDE
         down = max(1, min(TILES // across, height // SIDE))  # rows of tiles at a time
         rows = SIDE * down
@@ -122,8 +124,11 @@ def winograd_convolution(
         strip = x.new_zeros(inner)  # one strip of the image, and the zeros around it
         strides = strip.stride()
         windows = strip.as_strided((6, 6, down, across, channels), (*strides[:2], *(SIDE * s for s in strides[:2]), 1))
-        gathered, transformed = (x.new_empty(36, tiles * channels) for _ in range(2))
-        products, restored = x.new_empty(36, tiles, outputs), x.new_empty(SIDE * SIDE, tiles * outputs)
+        # Each step reads one of two buffers and writes the other: less to keep in the cache.
+        one, other = (x.new_empty(36 * tiles * max(channels, outputs)) for _ in range(2))
+        gathered, transformed = (buffer[: 36 * tiles * channels].view(36, -1) for buffer in (one, other))
+        products = one[: 36 * tiles * outputs].view(36, tiles, outputs)
+        restored = other[: SIDE * SIDE * tiles * outputs].view(SIDE * SIDE, -1)
         result = x.new_empty(batch, height, width, outputs)
         for image, into in zip(x.permute(0, 2, 3, 1), result, strict=True):  # (H, W, c), (H, W, d)
             for top in range(0, height, rows):
@@ -135,7 +140,9 @@ def winograd_convolution(
                 gathered.view(windows.shape).copy_(windows)
                 torch.mm(INPUT, gathered, out=transformed)
                 torch.bmm(transformed.view(36, tiles, channels), kernels, out=products)
+                if bias is not None:
+                    products[EVERYWHERE] += bias
                 torch.mm(OUTPUT, products.view(36, -1), out=restored)
                 ordered = restored.view(SIDE, SIDE, down, across, outputs).permute(2, 0, 3, 1, 4)
-                torch.add(ordered, bias, out=into[top : top + rows].view(ordered.shape))
+                into[top : top + rows].view(ordered.shape).copy_(ordered)
     return result.permute(0, 3, 1, 2)

@@ -135,7 +135,9 @@ def progress(trainer: pl.Trainer, step: int) -> float:
     if trainer.max_steps is not None and trainer.max_steps > 0:
         shares.append(step / trainer.max_steps)
     if trainer.max_epochs is not None and trainer.max_epochs > 0 and math.isfinite(trainer.num_training_batches):
-        steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        # With two optimizers the module counts the batches to a step, in place of the Trainer.
+        batches_to_a_step = getattr(trainer.lightning_module, "accumulate", trainer.accumulate_grad_batches)
+        steps_per_epoch = math.ceil(trainer.num_training_batches / batches_to_a_step)
         shares.append(step / max(1, steps_per_epoch * trainer.max_epochs))
     for timer in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(timer, Timer) and (left := timer.time_remaining("train")) is not None:

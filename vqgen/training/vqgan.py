@@ -111,15 +111,18 @@ class VQGANModule(TokenizerTraining):
         self.log_perplexity(result)
 
         # The losses see the decoded images as a leaf: what they pull at is all that the tokenizer needs to know.
-        decoded = result.images.detach().float().requires_grad_()
-        comparison = self.compare(decoded, images, "train")
-        (pull,) = torch.autograd.grad(comparison, decoded)
+        said = [each for each in (result.images, result.log_scale) if each is not None]
+        leaves = [each.detach().float().requires_grad_() for each in said]
+        decoded = leaves[0]
+        comparison = self.compare(decoded, images, "train", *leaves[1:])
+        pulls = list(torch.autograd.grad(comparison, leaves, materialize_grads=True))
         weight = self.adversary.schedule.weight_at(step)
         if weight > 0:
-            pull = pull + self._adversarial_pull(result.images, decoded, pull, weight)
+            pulls[0] = pulls[0] + self._adversarial_pull(result.images, decoded, pulls[0], weight)
         self.log("train/loss", (comparison + result.quantizer_loss).detach(), prog_bar=True)
         self.log("train/quantizer", result.quantizer_loss.detach())
-        self.manual_backward(((result.images.float() * pull).sum() + result.quantizer_loss) / self.accumulate)
+        pulled = torch.stack([(each.float() * pull).sum() for each, pull in zip(said, pulls, strict=True)]).sum()
+        self.manual_backward((pulled + result.quantizer_loss) / self.accumulate)
         optimizers: Any = self.optimizers()
         schedulers: Any = self.lr_schedulers()
         if whole:

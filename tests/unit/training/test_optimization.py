@@ -1,6 +1,7 @@
 """The recipe: groups, schedule, and progress by whichever limit comes first."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -15,7 +16,7 @@ from vqgen.training.optimization import progress
 def trainer(**limits):
     defaults = {"max_steps": -1, "max_epochs": None, "num_training_batches": 10, "accumulate_grad_batches": 1}
     fake = MagicMock(spec=pl.Trainer)
-    for name, value in {**defaults, "callbacks": [], **limits}.items():
+    for name, value in {**defaults, "callbacks": [], "lightning_module": SimpleNamespace(), **limits}.items():
         setattr(fake, name, value)
     return fake
 
@@ -25,6 +26,8 @@ def test_progress_follows_the_limit_that_comes_first():
     assert progress(trainer(max_epochs=4), 10) == 0.25
     assert progress(trainer(max_epochs=4, max_steps=20), 10) == 0.5
     assert progress(trainer(max_epochs=4, accumulate_grad_batches=2), 10) == 0.5
+    counts_itself = SimpleNamespace(accumulate=2)
+    assert progress(trainer(max_epochs=4, lightning_module=counts_itself), 10) == 0.5
     assert progress(trainer(max_steps=10), 50) == 1.0
 
 

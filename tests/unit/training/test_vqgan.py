@@ -12,9 +12,16 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from vqgen.data import SyntheticImages
 from vqgen.data.image_data import ImageDataModule
-from vqgen.losses import AdversarialSchedule, Adversary, ImageLoss, Lite0Distance, PatchDiscriminator
+from vqgen.losses import (
+    AdversarialSchedule,
+    Adversary,
+    ImageLoss,
+    Lite0Distance,
+    LogitLaplaceLoss,
+    PatchDiscriminator,
+)
 from vqgen.quantizers import VectorQuantizer
-from vqgen.tokenizer import Decoder, Encoder, Tokenizer
+from vqgen.tokenizer import Decoder, DVAEDecoder, DVAEEncoder, Encoder, Tokenizer
 from vqgen.training import Optimization, SeedEachStep, TokenizerModule, VQGANModule
 
 HEARD_FROM_THE_START = AdversarialSchedule(start=0, alone=0, ramp=0, weight=0.5)
@@ -113,6 +120,20 @@ def test_unheard_the_discriminator_changes_nothing_for_the_tokenizer():
         expected = without.seen[0][step]
         assert (beside.seen[0][step] - expected).norm() < 1e-2 * expected.norm()
         assert (heard.seen[0][step] - expected).norm() > 1e-1 * expected.norm()
+
+
+def test_a_likelihood_hears_what_the_decoder_says_of_its_certainty():
+    torch.manual_seed(0)
+    sizes = {"channels": 8, "levels": 2, "blocks": 1}
+    quantizer = VectorQuantizer(codebook_size=16, dim=4, kmeans_start=False, restart_below=0.0)
+    tokenizer = Tokenizer(DVAEEncoder(**sizes), DVAEDecoder(**sizes, latent_channels=8), quantizer)
+    adversary = Adversary(PatchDiscriminator(channels=8, layers=1, normalisation="none"), schedule=NEVER_HEARD)
+    beside, without = Gradients(), Gradients()
+    module = VQGANModule(copy.deepcopy(tokenizer), adversary, LogitLaplaceLoss(), pictures=0, gradient_clip=None)
+    fit(module, beside, steps=2)
+    fit(TokenizerModule(tokenizer, LogitLaplaceLoss(), pictures=0), without, steps=2)
+    for first, second in zip(beside.seen[0], without.seen[0], strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-5)
 
 
 def test_before_its_start_the_discriminator_stays_as_it_is():
