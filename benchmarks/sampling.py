@@ -5,7 +5,7 @@
 
 The contestants take turns within one process, so that a change in the machine's speed meets them all. Peak memory is
 that of a process of its own. The bound is what reading the weights and the cache once per step would allow at the
-memory bandwidth measured here.
+rate at which as much memory is summed here.
 """
 
 import argparse
@@ -128,7 +128,7 @@ class Result:
 
 
 def read_bandwidth(megabytes: int, repeats: int = 9) -> float:
-    """Bytes per second at which this machine sums a tensor far larger than its caches; the best of several tries."""
+    """Bytes per second at which this machine sums a tensor of that size again and again; the best of several tries."""
     tensor = torch.ones(megabytes * 2**18)
     tensor.sum()
     seconds = []
@@ -293,8 +293,9 @@ def main() -> None:
         CONTESTANTS[arguments.memory_of](size)[1](arguments.batch_sizes[0])
         print(own_peak_megabytes())
         return
-    bandwidth = read_bandwidth(megabytes=16 if arguments.quick else 1024)
     results = measure(size, arguments)
+    # As large as the weights, which some processors' caches hold.
+    bandwidth = read_bandwidth(megabytes=max(1, results[0].parameters * 4 // 2**20))
     measured = report(size, results, bandwidth, arguments)
     print(table(measured))
     if not arguments.quick:

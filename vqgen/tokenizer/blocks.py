@@ -82,11 +82,14 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=2)
 
     def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H2 W2"]:
         """(b, c, H, W) -> (b, c, H/2, W/2)."""
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
+        # Padded by two all around, all but the first row and column are what padding one right and below gives, and
+        # the large feature map is not copied for it.
+        height, width = x.shape[-2:]
+        return self.conv(x)[:, :, 1 : 1 + height // 2, 1 : 1 + width // 2]
 
 
 class Upsample(nn.Module):

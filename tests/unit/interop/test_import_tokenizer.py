@@ -1,6 +1,7 @@
 """Import by name of the project: from its file to a folder of ours, and a prior trained on it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ from peers import images, randomise
 from reference_vqgan import LlamaGen, MaskGIT
 from safetensors.torch import save_file
 
-from vqgen import Pipeline, Prior, Tokenizer
+from vqgen import Pipeline, Tokenizer
 from vqgen.cli import main
 from vqgen.interop import SOURCES, import_tokenizer
-from vqgen.orders import order_policy, scan_order
+
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -40,27 +42,24 @@ def test_a_wrapped_encoder_is_saved_and_read(tmp_path):
     assert torch.equal(again.decode(again.encode(images())), tokenizer.decode(tokenizer.encode(images())))
 
 
-def test_a_prior_trains_on_an_imported_tokenizer(checkpoint, tmp_path):
-    torch.manual_seed(0)
-    tokenizer = import_tokenizer("llamagen", checkpoint)
-    codes = tokenizer.encode(images()[:, :, :8, :8])
-    order = scan_order("snake", height=4, width=4)
-    prior = Prior(tokenizer.codebook_size, 4, 4, 0, dim=16, depth=1, heads=2)
-    sequence = order.scan(codes)
-    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
-    losses = []
-    for _ in range(20):
-        logits = prior(sequence, order.positions, None)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), sequence.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] - 0.5
-    pipeline = Pipeline(tokenizer, prior, order_policy("snake", height=4, width=4))
-    pipeline.save_pretrained(tmp_path / "pipeline")
-    drawn = Pipeline.from_pretrained(tmp_path / "pipeline").generate(2, seed=0)
-    assert drawn.shape == (2, 3, 8, 8)
+def test_a_prior_trains_on_an_imported_tokenizer(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    main(["import", "llamagen", str(checkpoint), "--out", "theirs/tokenizer"])
+    flags = [
+        "--model.init_args.tokenizer=theirs/tokenizer",
+        "--model.init_args.folder=theirs",
+        "--model.init_args.order=snake",
+        "--data.init_args.source.init_args.size=8",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+    ]
+    main(["fit", "--config", str(CONFIGS / "prior" / "smoke.yaml"), *flags])
+    pipeline = Pipeline.from_pretrained("theirs")
+    assert pipeline.order.describe()["name"] == "snake"
+    assert pipeline.tokenizer.fingerprint() == import_tokenizer("llamagen", checkpoint).fingerprint()
+    assert pipeline.generate(2, seed=0).shape == (2, 3, 8, 8)
+    assert pipeline.log_likelihood(images()[:, :, :8, :8]).nats.isfinite().all()
 
 
 def test_command_writes_a_folder(checkpoint, tmp_path, capsys):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vqgen.quantizers import nearest_codes
+from vqgen.quantizers.nearest import row_argmax
 
 
 @pytest.mark.parametrize("block_elements", [1, 50, 10_000])
@@ -16,14 +17,30 @@ def test_nearest_codes_equals_a_naive_search(block_elements):
 
 def test_nearest_codes_never_holds_more_scores_than_allowed(monkeypatch):
     sizes = []
-    original = torch.addmm
+    original = torch.mm
 
-    def spy(bias, block, transposed):
-        result = original(bias, block, transposed)
+    def spy(*arguments, **options):
+        result = original(*arguments, **options)
         sizes.append(result.numel())
         return result
 
-    monkeypatch.setattr(torch, "addmm", spy)
+    monkeypatch.setattr(torch, "mm", spy)
     nearest_codes(torch.randn(1024, 8), torch.randn(512, 8), block_elements=4096)
     assert max(sizes) <= 4096
     assert sum(sizes) == 1024 * 512
+
+
+@pytest.mark.parametrize("width", [1, 7, 16, 24, 96, 128, 384, 1000, 1024])
+def test_row_argmax_is_argmax(width):
+    scores = torch.randn(50, width, generator=torch.Generator().manual_seed(width))
+    assert torch.equal(row_argmax(scores), scores.argmax(1))
+
+
+def test_row_argmax_of_equals_is_one_of_them():
+    scores = torch.zeros(3, 256)
+    scores[:, [5, 77, 200]] = 1.0
+    assert set(row_argmax(scores).tolist()) <= {5, 77, 200}
+
+
+def test_no_latents_have_no_codes():
+    assert nearest_codes(torch.empty(0, 4), torch.randn(8, 4)).tolist() == []
