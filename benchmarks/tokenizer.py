@@ -5,9 +5,9 @@
     python benchmarks/tokenizer.py --compile  # also torch.compile, which takes minutes more to warm up
 
 All have one configuration: base width 128, multipliers 1 1 2 2 4, attention at the lowest resolution, 256 x 256 pixels,
-16 x 16 codes out of 16,384 of width 256, random weights; vqgen's are taming-transformers' weights, carried over. The
-contestants take turns within one process, so that a change in the machine's speed meets them all: first each as it
-comes, then all with freed memory kept (`vqgen.runtime`). Peak memory is that of a process of its own.
+16 x 16 codes out of 16,384 of width 256, random weights; vqgen's are taming-transformers' weights, carried over. Every
+contestant has two processes of its own: one as Python leaves it, and one with freed memory kept, as vqgen's commands
+and scripts have it (`vqgen.runtime`). All of them take turns, so that a change in the machine's speed meets them all.
 """
 
 import argparse
@@ -70,27 +70,73 @@ def diffusers_agreement(size: Size) -> float:
         return (ours.encode(images).flatten() == codes.flatten()).float().mean().item()
 
 
-def measure(
-    built: Mapping[str, Codec], size: Size, arguments: argparse.Namespace, allocator: str
-) -> list[dict[str, Any]]:
-    """Images per second of every contestant, in turns."""
+class Worker:
+    """A contestant in a process of its own, which encodes and decodes when told to.
+
+    Args:
+        contestant: a key of CONTESTANTS.
+        allocator: one of ALLOCATORS.
+        arguments: of the program.
+    """
+
+    def __init__(self, contestant: str, allocator: str, arguments: argparse.Namespace) -> None:
+        self.contestant, self.allocator = contestant, allocator
+        command = [sys.executable, __file__, "--serve", contestant, "--allocator", allocator]
+        command += ["--quick"] if arguments.quick else []
+        command += ["--threads", str(arguments.threads)] if arguments.threads else []
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def seconds(self, direction: str, batch_size: int) -> float:
+        """Encode or decode one batch; gives the seconds it took there."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(direction, batch_size, file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        """Let the process end."""
+        self.process.communicate()
+
+
+def serve(contestant: str, allocator: str, size: Size) -> None:
+    """In this process: answer every line ``encode 4`` or ``decode 4`` with the seconds that took."""
+    with prepared_runtime() if allocator == ALLOCATORS[1] else contextlib.nullcontext():
+        codec = CONTESTANTS[contestant](size, weights(size))
+        for line in sys.stdin:
+            direction, batch_size = line.split()
+            given = pictures(size, int(batch_size))
+            if direction == DIRECTIONS[1]:
+                generator = torch.Generator().manual_seed(2)
+                shape = (len(given), size.cells, size.cells)
+                given = torch.randint(size.codes, shape, generator=generator)
+            run = codec.encode if direction == DIRECTIONS[0] else codec.decode
+            start = time.perf_counter()
+            with torch.inference_mode():
+                run(given)
+            print(time.perf_counter() - start, flush=True)
+
+
+def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Images per second of every contestant, under both allocators, in turns."""
     rows = []
-    for batch_size in arguments.batch_sizes:
-        images = pictures(size, batch_size)
-        codes = torch.randint(size.codes, (batch_size, size.cells, size.cells))
-        rates: dict[tuple[str, str], list[float]] = {(n, d): [] for n in built for d in DIRECTIONS}
-        for repeat in range(arguments.repeats + arguments.warmup):
-            for name, codec in built.items():
-                for direction, run, given in (("encode", codec.encode, images), ("decode", codec.decode, codes)):
-                    start = time.perf_counter()
-                    with torch.inference_mode():
-                        run(given)
-                    if repeat >= arguments.warmup:
-                        rates[name, direction].append(batch_size / (time.perf_counter() - start))
-        for (name, direction), found in rates.items():
-            common = {"contestant": name, "allocator": allocator, "batch_size": batch_size, "direction": direction}
-            rows.append({**common, "images_per_second": found, "median": statistics.median(found)})
-            print(f"{allocator:18s} batch {batch_size}  {name:36s} {direction} {rows[-1]['median']:8.2f}/s", flush=True)
+    workers = [Worker(name, allocator, arguments) for allocator in ALLOCATORS for name in arguments.contestants]
+    try:
+        for batch_size in arguments.batch_sizes:
+            rates: dict[tuple[Worker, str], list[float]] = {(w, d): [] for w in workers for d in DIRECTIONS}
+            for repeat in range(arguments.repeats + arguments.warmup):
+                for worker in workers:
+                    for direction in DIRECTIONS:
+                        seconds = worker.seconds(direction, batch_size)
+                        if repeat >= arguments.warmup:
+                            rates[worker, direction].append(batch_size / seconds)
+            for (worker, direction), found in rates.items():
+                common = {"contestant": worker.contestant, "allocator": worker.allocator, "batch_size": batch_size}
+                rows.append({**common, "direction": direction, "images_per_second": found})
+                rows[-1]["median"] = statistics.median(found)
+                print(*list(rows[-1].values())[:4], f"{rows[-1]['median']:.2f}/s", flush=True)
+    finally:
+        for worker in workers:
+            worker.stop()
     return rows
 
 
@@ -185,20 +231,17 @@ def peer_version(package: str) -> str:
 
 
 def report(size: Size, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything. The allocator's setting lasts as long as the process, so it comes second."""
-    shared = weights(size)
-    built = {name: CONTESTANTS[name](size, shared) for name in arguments.contestants}
-    found: dict[str, Any] = {"size": asdict(size), "agreement": {}}
-    if "taming-transformers, fp32" in built:
-        found["agreement"] = agreement(built, size)
-    if "diffusers, fp32" in built:
+    """Measure everything."""
+    found: dict[str, Any] = {"size": asdict(size), "agreement": {}, "speed": measure(arguments)}
+    if "taming-transformers, fp32" in arguments.contestants:
+        shared = weights(size)
+        found["agreement"] = agreement({n: CONTESTANTS[n](size, shared) for n in arguments.contestants}, size)
+    if "diffusers, fp32" in arguments.contestants:
         found["same_codes_as_diffusers"] = diffusers_agreement(size)
-    found["speed"] = measure(built, size, arguments, ALLOCATORS[0])
+    found["memory"] = peak_memory(arguments) if "memory" in arguments.parts else []
     with prepared_runtime() as settings:
         found["runtime"] = [str(setting) for setting in settings]
-        found["speed"] += measure(built, size, arguments, ALLOCATORS[1])
         found["search"] = measure_search(size, arguments) if "search" in arguments.parts else []
-    found["memory"] = peak_memory(arguments) if "memory" in arguments.parts else []
     peers = {name: peer_version(name) for name in ("taming-transformers-rom1504", "diffusers")}
     return {
         **found,
@@ -220,8 +263,8 @@ def table(measured: dict[str, Any]) -> str:
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + f"; commit {measured['commit']}; medians of {measured['repeats']} interleaved repeats, images per second.",
         "",
-        "| | memory | batch | encode | decode | against the fastest peer | peak memory |",
-        "|---|---|---|---|---|---|---|",
+        "| | memory | batch | encode | decode | fastest peer, same memory | fastest peer as it comes | peak memory |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     rates = {(r["contestant"], r["allocator"], r["batch_size"], r["direction"]): r["median"] for r in measured["speed"]}
     memory = {(row["contestant"], row["batch_size"]): row["peak_megabytes"] for row in measured["memory"]}
@@ -229,15 +272,10 @@ def table(measured: dict[str, Any]) -> str:
         if direction == DIRECTIONS[1]:
             continue
         own = [rates[contestant, allocator, batch_size, each] for each in DIRECTIONS]
-        peers = [
-            max(
-                (v for (n, a, b, d), v in rates.items() if (a, b, d) == (allocator, batch_size, each) and peer(n)),
-                default=0,
-            )
-            for each in DIRECTIONS
-        ]
-        times = ", ".join(f"{o / p:.2f}x" for o, p in zip(own, peers, strict=True) if p)
-        cells = [contestant, allocator, str(batch_size), *(f"{o:.2f}" for o in own), times]
+        cells = [contestant, allocator, str(batch_size), *(f"{rate:.2f}" for rate in own)]
+        for against in (allocator, ALLOCATORS[0]):
+            peers = [fastest_peer(rates, against, batch_size, each) for each in DIRECTIONS]
+            cells.append(", ".join(f"{o / p:.2f}x" for o, p in zip(own, peers, strict=True) if p))
         peak = memory.get((contestant, batch_size)) if allocator == ALLOCATORS[0] else None
         cells += [f"{peak:.0f} MB" if peak else ""]
         lines.append(f"| {' | '.join(cells)} |")
@@ -252,8 +290,14 @@ def table(measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def peer(contestant: str) -> bool:
-    return contestant.startswith(PEERS)
+def fastest_peer(
+    rates: Mapping[tuple[str, str, int, str], float], allocator: str, batch_size: int, direction: str
+) -> float:
+    """Images per second of the fastest peer, 0 when none was measured."""
+    wanted = (allocator, batch_size, direction)
+    return max(
+        (rate for (name, *rest), rate in rates.items() if tuple(rest) == wanted and name.startswith(PEERS)), default=0
+    )
 
 
 def write(measured: dict[str, Any]) -> None:
@@ -277,6 +321,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
     parser.add_argument("--memory-of", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--allocator", choices=ALLOCATORS, default=ALLOCATORS[0], help=argparse.SUPPRESS)
     parser.add_argument("--search-of", choices=SEARCHES, help=argparse.SUPPRESS)
     parser.add_argument("--width", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -294,6 +340,9 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     if arguments.memory_of:
         print(json.dumps(memory_of(arguments.memory_of, arguments.batch_sizes[0], size)))
+        return
+    if arguments.serve:
+        serve(arguments.serve, arguments.allocator, size)
         return
     if arguments.search_of:
         print(search_of(arguments.search_of, arguments.width, size))

@@ -20,7 +20,7 @@ def test_tokenizer_benchmark_compares_with_its_peers_and_writes_nothing() -> Non
         [*command, "--contestants", *contestants], check=True, capture_output=True, text=True
     ).stdout
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("|")]
-    speed = [row[:3] for row in rows if row[0] in contestants and len(row) == 7]
+    speed = [row[:3] for row in rows if row[0] in contestants and len(row) == 8]
     assert speed == [[name, memory, "2"] for memory in ("as it comes", "freed memory kept") for name in contestants]
     (agreement,) = [row for row in rows if len(row) == 3 and row[0] == contestants[0]]
     assert agreement[1] == "100.00%"
