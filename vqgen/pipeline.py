@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import overload
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.checkpoint import read_config
-from vqgen.metrics.likelihood import Likelihood, likelihood
+from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
+from vqgen.metrics.likelihood import Likelihood
 from vqgen.orders import OrderPolicy, ScanOrder, order_policy_from_description, scan_order
 from vqgen.prior import Prior
 from vqgen.sampling import compile_for_sampling, sample_autoregressive
@@ -261,36 +263,58 @@ class Pipeline:
         """Images through the tokenizer and back, (b, c, H, W) in [-1, 1], on the CPU."""
         return self.decode(self.tokenizer.encode(images.to(self.device)))
 
-    def log_likelihood(
+    @overload
+    def log_likelihood(  # type: ignore[overload-overlap]  # a name is a sequence of names to the checker
         self,
         images: Float[Tensor, "b c H W"],
         condition: Condition = None,
         order: str | ScanOrder | None = None,
-    ) -> Likelihood:
+    ) -> Likelihood: ...
+
+    @overload
+    def log_likelihood(
+        self,
+        images: Float[Tensor, "b c H W"],
+        condition: Condition = None,
+        *,
+        order: int | Sequence[str | ScanOrder],
+    ) -> EnsembleLikelihood: ...
+
+    def log_likelihood(
+        self,
+        images: Float[Tensor, "b c H W"],
+        condition: Condition = None,
+        order: str | ScanOrder | int | Sequence[str | ScanOrder] | None = None,
+    ) -> Likelihood | EnsembleLikelihood:
         """Exact likelihood of the images' codes: nats per code, bits per dimension, and the map per cell.
 
         Args:
             images: (b, c, H, W) in [-1, 1].
             condition: as in `generate`.
-            order: as in `generate`.
+            order: as in `generate`; or several orders, or a number of random ones, for their mixture.
 
         Returns:
-            The likelihood of the code part; what the decoder leaves out is not in it.
+            The likelihood of the code part; what the decoder leaves out is not in it. Of several orders, that of each
+            and of the mixture.
 
         Raises:
-            ValueError: if the images do not fit the prior's grid, or the order is not one the prior knows.
+            ValueError: if the images do not fit the prior's grid, or an order is not one the prior knows.
         """
-        visited = self.resolve_order(order)
-        codes = self.tokenizer.encode(images.to(self.device))
-        return likelihood(
+        several = isinstance(order, (int, Sequence)) and not isinstance(order, str)
+        if isinstance(order, int):
+            grid = {"height": self.prior.height, "width": self.prior.width}
+            order = [scan_order("random", **grid, seed=seed) for seed in range(order)]
+        listed = order if isinstance(order, Sequence) and not isinstance(order, str) else [order]
+        found = ensemble_likelihood(
             self.prior,
-            visited.scan(codes),
-            visited.positions.to(self.device),
+            self.tokenizer.encode(images.to(self.device)),
+            [self.resolve_order(each) for each in listed],
             self.labels(condition, len(images)),
             downsampling=self.tokenizer.downsampling,
             channels=images.shape[1],
             depth=self.tokenizer.depth,
         )
+        return found if several else found.members[0]
 
     def resolve_order(self, order: str | ScanOrder | None) -> ScanOrder:
         """The order to use, refusing one that the prior was not trained in.

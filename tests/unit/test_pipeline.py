@@ -168,6 +168,27 @@ def test_log_likelihood_agrees_with_a_hand_written_sum():
         assert torch.allclose(result.nats[:, row, column].float(), expected, atol=1e-4)
 
 
+def test_log_likelihood_of_several_orders_is_of_each_and_of_their_mixture():
+    pipeline = make_pipeline("random-per-sample")
+    images = torch.rand(2, 3, 8, 12) * 2 - 1
+    found = pipeline.log_likelihood(images, "dogs", order=["raster", scan_order("column", height=4, width=6)])
+    assert found.orders == ("raster", "column")
+    alone = pipeline.log_likelihood(images, "dogs", order="column")
+    assert torch.equal(found.members[1].nats, alone.nats)
+    assert found.nats_per_code < sum(member.nats_per_code for member in found.members) / 2
+
+
+def test_log_likelihood_of_a_number_draws_as_many_orders():
+    found = make_pipeline("random-per-sample").log_likelihood(torch.zeros(1, 3, 8, 12), order=3)
+    assert found.orders == ("random",) * 3
+    assert len({member.nats_per_code for member in found.members}) == 3
+
+
+def test_log_likelihood_under_an_order_not_trained_in_is_refused():
+    with pytest.raises(ValueError, match="trained in the order 'hilbert' and knows no other, got 'raster'"):
+        make_pipeline().log_likelihood(torch.zeros(1, 3, 8, 12), order=("hilbert", "raster"))
+
+
 def test_reconstruct_is_encode_then_decode():
     pipeline = make_pipeline()
     images = torch.rand(1, 3, 8, 12) * 2 - 1

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
 from vqgen.metrics.likelihood import Likelihood, likelihood
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ __all__ = [
     "FEATURE_EXTRACTORS",
     "CodebookUsage",
     "CodebookUse",
+    "EnsembleLikelihood",
     "Inception",
     "Likelihood",
     "SetDistance",
     "codebook_use",
+    "ensemble_likelihood",
     "feature_extractor",
     "likelihood",
     "metric_name",
