@@ -31,6 +31,9 @@ class GumbelQuantizer(Quantizer):
         anneal_until: share of training in which the temperature falls, in (0, 1].
         kl_weight: weight of the divergence from equal use of all codes, >= 0. DALL-E's is 6.6 / 192 = 0.034, beside the
             negative log-likelihood of a pixel's channel.
+        kl_ramp_until: share of training in which that weight rises from 0, along a line, in (0, 1]; None has all of it
+            from the start. A divergence that weighs before there is anything to reconstruct from keeps most codes out of
+            use.
         hard: give the decoder one-hot codes in training as it will see them later, and pass the gradient of y straight
             through; False mixes codes by y, as DALL-E does. Evaluation is always one-hot.
 
@@ -59,6 +62,7 @@ class GumbelQuantizer(Quantizer):
         anneal_until: float = 1.0,
         kl_weight: float = 5e-4,
         hard: bool = True,
+        kl_ramp_until: float | None = None,
     ) -> None:
         super().__init__()
         if codebook_size < 2:
@@ -71,6 +75,8 @@ class GumbelQuantizer(Quantizer):
             raise ValueError(f"anneal_until must be in (0, 1], a share of training, got {anneal_until}")
         if kl_weight < 0:
             raise ValueError(f"kl_weight must be >= 0, got {kl_weight}")
+        if kl_ramp_until is not None and not 0 < kl_ramp_until <= 1:
+            raise ValueError(f"kl_ramp_until must be in (0, 1], a share of training, or None, got {kl_ramp_until}")
         self.codebook_size = codebook_size
         self.dim = codebook_size
         self.temperature_start = temperature_start
@@ -78,6 +84,7 @@ class GumbelQuantizer(Quantizer):
         self.anneal_until = anneal_until
         self.kl_weight = kl_weight
         self.hard = hard
+        self.kl_ramp_until = kl_ramp_until
 
     @property
     def temperature(self) -> float:
@@ -106,7 +113,8 @@ class GumbelQuantizer(Quantizer):
                 mixed = soft
             log_shares = F.log_softmax(logits, dim=1)
             divergence = (log_shares.exp() * (log_shares + math.log(self.codebook_size))).sum(1).mean()
-        return Quantized(latents=mixed, codes=codes, loss=self.kl_weight * divergence)
+        ramp = 1.0 if self.kl_ramp_until is None else min(1.0, self.progress / self.kl_ramp_until)
+        return Quantized(latents=mixed, codes=codes, loss=self.kl_weight * ramp * divergence)
 
     def encode(self, latents: Float[Tensor, "b d h w"]) -> Int[Tensor, "b h w"]:
         """The likeliest codes.

@@ -58,6 +58,14 @@ def test_loss_of_equal_logits_is_zero_and_of_one_code_log_k():
     assert quantizer(sure).loss.item() == pytest.approx(math.log(8))
 
 
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (1.0, 1.0)])
+def test_the_weight_of_the_divergence_rises_along_a_line_when_asked(progress, share):
+    logits, ramped = torch.randn(2, 8, 3, 3), GumbelQuantizer(8, kl_weight=0.3, kl_ramp_until=0.2)
+    ramped.set_progress(progress)
+    whole = GumbelQuantizer(8, kl_weight=0.3)(logits).loss
+    assert ramped(logits).loss.item() == pytest.approx(share * whole.item(), rel=1e-5)
+
+
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 1.0), (0.25, 0.55), (0.5, 0.1), (1.0, 0.1)])
 def test_temperature_falls_along_a_cosine_and_stays(progress, expected):
     quantizer = GumbelQuantizer(8, temperature_start=1.0, temperature_end=0.1, anneal_until=0.5)
@@ -82,6 +90,7 @@ def test_temperature_is_used():
         ({"codebook_size": 8, "temperature_end": 0.0}, "temperature_end must be > 0, got 1.0 and 0.0"),
         ({"codebook_size": 8, "anneal_until": 0.0}, "anneal_until must be in"),
         ({"codebook_size": 8, "kl_weight": -1.0}, "kl_weight must be >= 0"),
+        ({"codebook_size": 8, "kl_ramp_until": 0.0}, "kl_ramp_until must be in"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, message):
