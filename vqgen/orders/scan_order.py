@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Int64, Integer, Shaped
 from torch import Tensor
 
+from vqgen.orders.order_file import ORDER_SUFFIX, check_fingerprint, read_order_file, write_order_file
 from vqgen.orders.permutation import check_grid, check_permutation
 from vqgen.orders.registry import ORDERS, takes_seed
 
@@ -112,22 +114,26 @@ class ScanOrder:
         grid = sequence.index_select(1, self.steps.to(sequence.device))
         return grid.reshape(-1, self.height, self.width)  # b n -> b h w
 
-    def describe(self) -> dict[str, str | int]:
+    def describe(self) -> dict[str, Any]:
         """Say in JSON-able values which order this is, for a checkpoint to record.
 
         Returns:
-            name, height, width, seed and fingerprint.
+            name, height, width, seed and fingerprint; and the positions, if the registry does not give this order by
+            its name.
 
         Example:
             >>> scan_order("raster", height=2, width=2).describe()["name"]
             'raster'
+            >>> ScanOrder("mine", height=1, width=2, positions=torch.tensor([1, 0])).describe()["positions"]
+            [1, 0]
         """
         grid = {"height": self.height, "width": self.width}
-        return {"name": self.name, **grid, "seed": self.seed, "fingerprint": self.fingerprint}
+        description = {"name": self.name, **grid, "seed": self.seed, "fingerprint": self.fingerprint}
+        return description if self._is_registered() else {**description, "positions": self.positions.tolist()}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "ScanOrder":
-        """Build the order a description names, and make sure that it is still the same order.
+        """Build the order a description names or holds, and make sure that it is still the same order.
 
         Args:
             description: what :meth:`describe` gave.
@@ -147,6 +153,11 @@ class ScanOrder:
         if missing:
             raise ValueError(f"an order's description must have {sorted(missing)}, got {dict(description)}")
         name, height, width = description["name"], description["height"], description["width"]
+        if "positions" in description:
+            positions = torch.tensor(description["positions"], dtype=torch.int64)
+            order = cls(name, height, width, positions, seed=description["seed"])
+            check_fingerprint(order.fingerprint, description["fingerprint"], where=f"the description of order {name!r}")
+            return order
         order = scan_order(name, height=height, width=width, seed=description["seed"])
         if order.fingerprint != description["fingerprint"]:
             raise ValueError(
@@ -154,6 +165,72 @@ class ScanOrder:
                 f"the function now registered under that name gives {order.fingerprint}; register the original function"
             )
         return order
+
+    def save(self, path: str | Path) -> Path:
+        """Write an order file, which can be given wherever an order is named: name, grid and positions as JSON.
+
+        Args:
+            path: file to write, ending in .json; a missing folder is made, an older file is replaced once the new one
+                is complete.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if the path ends otherwise.
+
+        Example:
+            >>> import tempfile
+            >>> path = scan_order("snake", height=2, width=2).save(Path(tempfile.mkdtemp()) / "mine.json")
+            >>> scan_order(str(path), height=2, width=2).positions.tolist()
+            [0, 1, 3, 2]
+        """
+        return write_order_file(path, {**self.describe(), "positions": self.positions.tolist()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ScanOrder":
+        """Read an order file.
+
+        Args:
+            path: what :meth:`save` wrote, or a JSON object by hand: height, width and positions (raster index visited
+                at each step); name, which is the file's where it is left out; seed and fingerprint may be missing.
+
+        Returns:
+            The order.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is no order file, does not visit every cell once, or was changed after it was saved.
+
+        Example:
+            >>> import tempfile
+            >>> order = ScanOrder("mine", height=1, width=3, positions=torch.tensor([1, 2, 0]))
+            >>> ScanOrder.load(order.save(Path(tempfile.mkdtemp()) / "mine.json")) == order
+            True
+        """
+        entries = read_order_file(path)
+        try:
+            order = cls(
+                entries["name"],
+                entries["height"],
+                entries["width"],
+                torch.tensor(entries["positions"], dtype=torch.int64),
+                seed=entries["seed"],
+            )
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if entries["fingerprint"] is not None:
+            check_fingerprint(order.fingerprint, entries["fingerprint"], where=str(path))
+        return order
+
+    def _is_registered(self) -> bool:
+        """Whether the registry gives this very order again."""
+        if self.name not in ORDERS:
+            return False
+        with contextlib.suppress(ValueError):
+            same = scan_order(self.name, height=self.height, width=self.width, seed=self.seed)
+            return same.fingerprint == self.fingerprint
+        return False
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ScanOrder):
@@ -165,10 +242,10 @@ class ScanOrder:
 
 
 def scan_order(name: str, *, height: int, width: int, seed: int = 0) -> ScanOrder:
-    """Build an order by name.
+    """Build an order by name, or read it from a file.
 
     Args:
-        name: a key of ORDERS.
+        name: a key of ORDERS, or the path of an order file, ending in .json.
         height: rows of the code grid, >= 1.
         width: columns of the code grid, >= 1.
         seed: for orders that are drawn; the others pass it over and record 0.
@@ -177,9 +254,10 @@ def scan_order(name: str, *, height: int, width: int, seed: int = 0) -> ScanOrde
         The order.
 
     Raises:
+        FileNotFoundError: if there is no such order file.
         TypeError: if a registered function does not return integers.
-        ValueError: if the name is unknown, the grid is empty or refused by the order, or a registered function does not
-            return a permutation.
+        ValueError: if the name is unknown, the grid is empty or refused by the order, a registered function does not
+            return a permutation, or the order file is damaged.
 
     Example:
         >>> scan_order("snake", height=2, width=3).positions.tolist()
@@ -190,6 +268,14 @@ def scan_order(name: str, *, height: int, width: int, seed: int = 0) -> ScanOrde
         >>> del ORDERS["backwards"]
     """
     check_grid(height, width)
+    if name.endswith(ORDER_SUFFIX) and name not in ORDERS:
+        order = ScanOrder.load(name)
+        if (order.height, order.width) != (height, width):
+            raise ValueError(
+                f"the order in {name} visits {order.height} x {order.width}, but the grid is {height} x {width}; "
+                "an order file serves its own grid only"
+            )
+        return order
     if name not in ORDERS:
         close = difflib.get_close_matches(name, ORDERS, n=3, cutoff=0.5)
         advice = (
