@@ -32,7 +32,8 @@ class Pipeline:
     Args:
         tokenizer: images to codes and back.
         prior: models the codes; its grid and codebook fit the tokenizer's.
-        order: the policy the prior was trained under; anything but a random order per sample ties it to that order.
+        order: the policy the prior was trained under, which ties it to the policy's orders unless it takes any; after
+            annealing, what it was annealed to (`AnnealedOrder.at`).
         class_names: names of the class labels, or empty.
 
     Raises:
@@ -320,25 +321,26 @@ class Pipeline:
         """The order to use, refusing one that the prior was not trained in.
 
         Args:
-            order: a name, an order, or None for the prior's own (raster, if it was trained in any).
+            order: a name, the path of an order file, an order, or None for the prior's own: the most frequent of
+                several, and raster if it was trained in none twice.
 
         Returns:
             The order.
 
         Raises:
-            ValueError: naming the order asked for and the one trained in.
+            FileNotFoundError: if there is no such order file.
+            ValueError: naming the order asked for and those trained in.
         """
-        trained = self.order.fixed
-        if order is None and trained is not None:
-            return trained
-        if isinstance(order, str) and trained is not None and order == trained.name:
-            return trained
-        if order is None or isinstance(order, str):
-            order = scan_order(order or "raster", height=self.prior.height, width=self.prior.width)
-        if trained is not None and not torch.equal(order.positions, trained.positions):
+        if order is None:
+            return self.order.default
+        if isinstance(order, str):
+            trained = next((known for known in self.order.orders if known.name == order), None)
+            order = trained or scan_order(order, height=self.prior.height, width=self.prior.width)
+        if not self.order.takes_any and not self.order.knows(order):
+            names = [repr(known.name) for known in self.order.orders]
             raise ValueError(
-                f"this prior was trained in the order {trained.name!r} and knows no other, got {order.name!r}; "
-                "leave the order out, or train a prior with order random-per-sample"
+                f"this prior was trained in the order{'s' if len(names) > 1 else ''} {', '.join(names)} and knows no "
+                f"other, got {order.name!r}; leave the order out, or train a prior with order random-per-sample"
             )
         if (order.height, order.width) != (self.prior.height, self.prior.width):
             raise ValueError(

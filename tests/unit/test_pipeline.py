@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vqgen import Pipeline, Prior, Tokenizer
-from vqgen.orders import order_policy, scan_order
+from vqgen.orders import ScanOrder, order_policy, scan_order
 from vqgen.quantizers import EMAVectorQuantizer
 from vqgen.tokenizer import Decoder, Encoder
 
@@ -53,7 +53,7 @@ def test_a_prefix_is_kept():
     assert torch.equal(order.scan(completed)[:, :9], prefix)
 
 
-@pytest.mark.parametrize("order", ["hilbert", "random", "random-per-sample", "snake"])
+@pytest.mark.parametrize("order", ["hilbert", "random", "random-per-sample", "mixture:raster=1,snake=2"])
 def test_round_trip_keeps_order_names_and_images(tmp_path, order):
     pipeline = make_pipeline(order)
     pipeline.save_pretrained(tmp_path / "model")
@@ -73,6 +73,39 @@ def test_an_any_order_prior_takes_every_order():
     assert pipeline.generate(1, order="spiral-in").shape == (1, 3, 8, 12)
     assert pipeline.resolve_order(None).name == "raster"
     assert pipeline.resolve_order(scan_order("snake", height=4, width=6)).name == "snake"
+
+
+def test_a_prior_trained_in_several_orders_takes_those_and_the_most_frequent_by_default():
+    pipeline = make_pipeline("mixture:raster=1,hilbert=2")
+    assert pipeline.resolve_order(None).name == "hilbert"
+    assert pipeline.resolve_order("raster").name == "raster"
+    with pytest.raises(ValueError, match=r"trained in the orders 'hilbert', 'raster' and knows no other, got 'snake'"):
+        pipeline.resolve_order("snake")
+
+
+def test_an_order_file_names_an_order_and_a_saved_prior_does_without_it(tmp_path):
+    order = scan_order("spiral-in", height=4, width=6)
+    path = ScanOrder("mine", 4, 6, order.positions.flip(0)).save(tmp_path / "mine.json")
+    any_order = make_pipeline("random-per-sample")
+    assert any_order.resolve_order(str(path)).name == "mine"
+    pipeline = make_pipeline(str(path))
+    assert pipeline.resolve_order(str(path)) == pipeline.resolve_order("mine") == pipeline.order.fixed
+    pipeline.save_pretrained(tmp_path / "model")
+    path.unlink()
+    loaded = Pipeline.from_pretrained(tmp_path / "model")
+    assert torch.equal(loaded.resolve_order(None).positions, order.positions.flip(0))
+
+
+def test_an_annealed_prior_is_a_mixture_before_the_end_and_its_target_after_it(tmp_path):
+    policy = order_policy("annealed:random-per-sample->hilbert@10-20", height=4, width=6)
+    pipeline = make_pipeline()
+    for step, takes_any in ((15, True), (20, False)):
+        Pipeline(pipeline.tokenizer, pipeline.prior, policy.at(step)).save_pretrained(tmp_path / "model")
+        loaded = Pipeline.from_pretrained(tmp_path / "model")
+        assert loaded.order.takes_any is takes_any
+        assert loaded.resolve_order(None).name == "hilbert"
+    with pytest.raises(ValueError, match=r"trained in the order 'hilbert' and knows no other, got 'raster'"):
+        loaded.generate(1, order="raster")
 
 
 def test_an_order_for_another_grid_is_refused():
