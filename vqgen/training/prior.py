@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqgen.data.source import ImageBatch
-from vqgen.orders import order_policy
+from vqgen.orders import AnnealedOrder, FixedOrder, MixtureOrder, OrderPolicy, order_policy, scan_order
 from vqgen.pictures import picture_grid
 from vqgen.pipeline import Pipeline, check_tokenizer
 from vqgen.prior import Prior
@@ -31,6 +31,16 @@ class PriorModule(pl.LightningModule):
     Batches are cached codes, or images, which the frozen tokenizer encodes on the way. Logged: `train/nll` and
     `validation/nll` (nats per code), and a picture of samples.
 
+    The order may change in the course of training: a batch is seen under `policy.at(steps_done)`, and `steps_done` is
+    the Trainer's count of optimizer steps, the same in all processes and batches of a step, and part of every
+    checkpoint. `validation/nll` does not change with it, so that it can be compared over a run:
+
+    - of one order: scored in that order; of random orders: each sample in one, the same in every validation;
+    - of an annealed policy: scored in its target, also as `validation/nll/TARGET`;
+    - of a mixture: the mean over its parts by their weights, each also as `validation/nll/PART`.
+
+    What is saved at the end, or drawn from on the way, records what was in force: after annealing the target.
+
     Args:
         tokenizer: folder of the trained tokenizer.
         prior: called with codebook size, grid height, grid width and number of classes; what is set in a config is the
@@ -39,13 +49,19 @@ class PriorModule(pl.LightningModule):
         num_classes: number of classes, 0 for none; given by the data.
         use_codebook: let the prior know codes by their latents, see `CodeFeatures`: it learns sooner, the more so the
             fewer images there are.
-        order: a scan order by name, or `random-per-sample`.
+        order: an order policy by name (see `order_policy`: a scan order, an order file, `random-per-sample`,
+            `mixture:...`, `annealed:...`), or a class called with grid height and grid width that gives one.
         order_seed: for orders that are drawn once (`random`).
         optimization: optimizer, learning rate, schedule.
         folder: where the portable pipeline (tokenizer and prior) is written at the end of `fit`; None writes nothing.
         label_smoothing: of the training loss, in [0, 1); validation is never smoothed.
         samples: number of images in the logged picture; 0 logs none.
         top_k: for those samples.
+        validation_orders: orders, by name, that validation scores besides, each as `validation/nll/ORDER`; for priors
+            that take any order.
+
+    Raises:
+        ValueError: if the order is unknown, or a validation order is none that the prior will know.
     """
 
     def __init__(
@@ -55,13 +71,14 @@ class PriorModule(pl.LightningModule):
         image_size: tuple[int, int],
         num_classes: int = 0,
         use_codebook: bool = False,
-        order: str = "raster",
+        order: str | Callable[[int, int], OrderPolicy] = "raster",
         order_seed: int = 0,
         optimization: Optimization = Optimization(),  # noqa: B008  (frozen)
         folder: str | None = None,
         label_smoothing: float = 0.0,
         samples: int = 8,
         top_k: int | None = 100,
+        validation_orders: Sequence[str] = (),
     ) -> None:
         super().__init__()
         frozen = Tokenizer.from_pretrained(tokenizer).requires_grad_(False)
@@ -72,7 +89,15 @@ class PriorModule(pl.LightningModule):
         self.prior = prior(frozen.codebook_size, height, width, num_classes)
         if use_codebook:
             self.prior.use_codebook(frozen.codebook())
-        self.policy = order_policy(order, height=height, width=width, seed=order_seed)
+        grid = {"height": height, "width": width, "seed": order_seed}
+        self.policy = order_policy(order, **grid) if isinstance(order, str) else order(height, width)
+        self.validation_orders = [scan_order(name, **grid) for name in validation_orders]
+        if unknown := [each.name for each in self.validation_orders if not self.policy.knows(each)]:
+            raise ValueError(
+                f"a prior trained under {self.policy.name!r} will not know the validation orders {unknown}; leave them "
+                "out, or train with order random-per-sample"
+            )
+        self.steps_done = 0
         self.optimization = optimization
         self.folder = folder
         self.label_smoothing = label_smoothing
@@ -86,9 +111,10 @@ class PriorModule(pl.LightningModule):
 
     @property
     def pipeline(self) -> Pipeline:
-        """Tokenizer, prior and order together, in evaluation mode."""
+        """Tokenizer, prior and the order in force now together, in evaluation mode."""
         data = getattr(self._trainer, "datamodule", None)
-        return Pipeline(self.tokenizer, self.prior, self.policy, () if data is None else data.class_names)
+        policy = self.policy.at(self.steps_done)
+        return Pipeline(self.tokenizer, self.prior, policy, () if data is None else data.class_names)
 
     def setup(self, stage: str) -> None:
         """Refuse codes of another tokenizer, before anything runs."""
@@ -102,6 +128,7 @@ class PriorModule(pl.LightningModule):
         labels: Int[Tensor, " b"],
         generator: torch.Generator | None = None,
         label_smoothing: float = 0.0,
+        policy: OrderPolicy | None = None,
     ) -> Float[Tensor, ""]:
         """Mean negative log-likelihood of codes, in nats per code.
 
@@ -110,14 +137,24 @@ class PriorModule(pl.LightningModule):
             labels: (b,) with -1 for none; ignored by an unconditional prior.
             generator: of random orders; None takes torch's own.
             label_smoothing: share of probability spread over all codes, in [0, 1).
+            policy: which orders to see them in; None takes what is in force now.
 
         Returns:
             The loss, a scalar.
         """
-        positions = self.policy.positions(len(codes), generator).to(codes.device)
+        policy = policy or self.policy.at(self.steps_done)
+        positions = policy.positions(len(codes), generator).to(codes.device)
         sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n), each sample in its own order
         logits = self.prior(sequence, positions, labels if self.prior.num_classes else None)
         return F.cross_entropy(logits.flatten(0, 1).float(), sequence.flatten(), label_smoothing=label_smoothing)
+
+    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        """Note how far training is: the order may go by it."""
+        self.steps_done = self.trainer.global_step
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        """Note how far training is, for samples and for what is saved."""
+        self.steps_done = self.trainer.global_step
 
     def training_step(self, batch: Any, batch_index: int) -> Float[Tensor, ""]:
         """Loss of a batch of codes or images."""
@@ -127,9 +164,19 @@ class PriorModule(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Negative log-likelihood of a batch; random orders are the same in every validation."""
-        generator = torch.Generator().manual_seed(batch_index)
-        nll = self.loss(self._codes(batch), batch.labels, generator)
-        self.log("validation/nll", nll, prog_bar=True, sync_dist=True, batch_size=len(batch.labels))
+        codes, count = self._codes(batch), len(batch.labels)
+
+        def score(policy: OrderPolicy) -> Float[Tensor, ""]:
+            return self.loss(codes, batch.labels, torch.Generator().manual_seed(batch_index), policy=policy)
+
+        parts = parts_in_the_end(self.policy)
+        found = [(policy.name, score(policy), weight) for policy, weight in parts]
+        nll = torch.stack([weight * part for _, part, weight in found]).sum()
+        self.log("validation/nll", nll, prog_bar=True, sync_dist=True, batch_size=count)
+        named = [] if parts == [(self.policy, 1.0)] else [(name, part) for name, part, _ in found]
+        named += [(order.name, score(FixedOrder(order))) for order in self.validation_orders]
+        for name, part in dict(named).items():
+            self.log(f"validation/nll/{name}", part, sync_dist=True, batch_size=count)
 
     def on_validation_epoch_end(self) -> None:
         """Draw samples and log their picture."""
@@ -177,6 +224,7 @@ class PriorModule(pl.LightningModule):
                 f"the checkpoint was trained in the order {trained}, this run has {self.policy.describe()}; "
                 "set the order back, or start a new run in another folder"
             )
+        self.steps_done = checkpoint["global_step"]
         check_tokenizer(checkpoint[TOKENIZER_KEY], self.tokenizer_fingerprint, where="checkpoint")
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -196,3 +244,20 @@ class PriorModule(pl.LightningModule):
 
     def _codes(self, batch: Any) -> Int[Tensor, "b h w"]:
         return self.tokenizer.encode(batch.images) if isinstance(batch, ImageBatch) else batch.codes
+
+
+def parts_in_the_end(policy: OrderPolicy) -> list[tuple[OrderPolicy, float]]:
+    """What a policy consists of once it changes no more: the parts of a mixture, or one policy.
+
+    Args:
+        policy: any.
+
+    Returns:
+        Policies that are no mixtures and no annealed ones, with weights that add up to 1; those of weight 0 left out.
+    """
+    if isinstance(policy, AnnealedOrder):
+        return parts_in_the_end(policy.target)
+    if not isinstance(policy, MixtureOrder):
+        return [(policy, 1.0)]
+    weighted = zip(policy.policies, policy.weights, strict=True)
+    return [(inner, weight * share) for part, weight in weighted if weight for inner, share in parts_in_the_end(part)]
