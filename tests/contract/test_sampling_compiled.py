@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vqgen.prior import Prior
-from vqgen.sampling import compile_for_sampling, sample_autoregressive
+from vqgen.sampling import compile_for_sampling, sample_autoregressive, sample_groups
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
@@ -30,6 +30,14 @@ def test_a_compiled_prior_draws_the_same_codes() -> None:
     prefix = expected[:, :4]
     expected = sample_autoregressive(prior, positions, labels, prefix=prefix, seed=9)
     assert torch.equal(sample_autoregressive(compiled, positions, labels, prefix=prefix, seed=9), expected)
+
+
+@needs_compiler
+def test_a_compiled_prior_draws_the_same_codes_in_groups() -> None:
+    prior, positions, labels = lively_prior(), torch.randperm(9), torch.tensor([1])
+    expected = sample_groups(prior, positions, labels, groups=(1, 2, 3, 3))
+    drawn = sample_groups(compile_for_sampling(prior), positions, labels, groups=(1, 2, 3, 3))
+    assert torch.equal(drawn, expected)
 
 
 def test_compiling_leaves_the_prior_as_it_was() -> None:

@@ -2,6 +2,7 @@
 
 from vqgen.attention.cache import KVCache, LayerCache
 from vqgen.attention.dense import dense_causal_attention
+from vqgen.attention.group import visible_to_group
 from vqgen.attention.linear import LINEAR_KERNELS, PackedLinear, fastest_linear_kernel, packed_for_inference
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "dense_causal_attention",
     "fastest_linear_kernel",
     "packed_for_inference",
+    "visible_to_group",
 ]

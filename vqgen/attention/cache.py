@@ -71,6 +71,7 @@ class KVCache:
         heads: attention heads per layer.
         steps: n, the most steps it can hold.
         head_dim: e, width of one head.
+        rows: rows of keys and values that each step takes, >= 1.
         dtype: of the stored keys and values.
         device: where they are stored.
 
@@ -91,15 +92,18 @@ class KVCache:
         heads: int,
         steps: int,
         head_dim: int,
+        rows: int = 1,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         sizes = {"layers": layers, "batch_size": batch_size, "heads": heads, "steps": steps, "head_dim": head_dim}
+        sizes["rows"] = rows
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be >= 1, got {name}={size}")
-        shape = (batch_size, heads, steps, head_dim)
+        shape = (batch_size, heads, steps * rows, head_dim)
         self.batch_size = batch_size
+        self.rows = rows
         self.layers = tuple(
             LayerCache(torch.empty(shape, dtype=dtype, device=device), torch.empty(shape, dtype=dtype, device=device))
             for _ in range(layers)
@@ -107,8 +111,8 @@ class KVCache:
 
     @property
     def length(self) -> int:
-        """Number of steps held so far."""
-        return self.layers[0].length
+        """Number of whole steps held so far."""
+        return self.layers[0].length // self.rows
 
     @property
     def bytes(self) -> int:
@@ -134,7 +138,7 @@ class KVCache:
         if not 0 <= length <= self.length:
             raise ValueError(f"length must be from 0 to {self.length}, the steps this cache holds, got {length}")
         for layer in self.layers:
-            layer.length = length
+            layer.length = length * self.rows
 
     def reset(self) -> None:
         """Forget everything and keep the memory, ready for another batch of the same size."""

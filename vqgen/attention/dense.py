@@ -1,7 +1,7 @@
 """Dense causal attention, the reference that every other attention is compared with."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -10,6 +10,7 @@ def dense_causal_attention(
     query: Float[Tensor, "b heads m e"],
     keys: Float[Tensor, "b heads t e"],
     values: Float[Tensor, "b heads t e"],
+    visible: Bool[Tensor, "m t"] | None = None,
 ) -> Float[Tensor, "b heads m e"]:
     """Let each of the last m steps attend to itself and to all steps before it.
 
@@ -21,6 +22,7 @@ def dense_causal_attention(
         query: (b, heads, m, e) queries of the newest m steps.
         keys: (b, heads, t, e) keys of all t >= m steps so far, in visiting order.
         values: (b, heads, t, e) values of the same steps.
+        visible: (m, t) which keys each query sees instead, at least one; None for all up to its own step.
 
     Returns:
         (b, heads, m, e) one mixture of values per query.
@@ -42,6 +44,8 @@ def dense_causal_attention(
             f"expected at least as many keys as queries, got {queries} queries and {steps} keys; "
             "pass the keys of the new steps together with the cached ones"
         )
+    if visible is not None:
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=visible)
     if queries == steps:
         return F.scaled_dot_product_attention(query, keys, values, is_causal=True)
     if queries == 1:  # the newest step sees everything: no mask to build or read

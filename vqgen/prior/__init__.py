@@ -4,6 +4,7 @@ from vqgen.prior.block import Block, SelfAttention
 from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
 from vqgen.prior.located import Located
+from vqgen.prior.rows import Rows
 from vqgen.prior.signals import (
     SIGNALS,
     AdditiveSignal,
@@ -14,7 +15,7 @@ from vqgen.prior.signals import (
     TargetRotarySignal,
     TargetSignal,
 )
-from vqgen.prior.steps import NO_CELL, Steps, check_positions, steps_of
+from vqgen.prior.steps import NO_CELL, Steps, check_positions, steps_asking, steps_of
 from vqgen.prior.style import STYLES, Style
 from vqgen.prior.transformer import Prior
 
@@ -31,6 +32,7 @@ __all__ = [
     "Prior",
     "RotarySignal",
     "Rotation",
+    "Rows",
     "SelfAttention",
     "StepSignal",
     "Steps",
@@ -39,5 +41,6 @@ __all__ = [
     "TargetRotarySignal",
     "TargetSignal",
     "check_positions",
+    "steps_asking",
     "steps_of",
 ]

@@ -1,6 +1,6 @@
 """One layer of the prior: self-attention, then a feed-forward, each added to what came in."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +36,11 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(dim, dim, bias=style.bias)
 
     def forward(
-        self, hidden: Float[Tensor, "b m d"], rotation: Rotation | None, cache: LayerCache | None
+        self,
+        hidden: Float[Tensor, "b m d"],
+        rotation: Rotation | None,
+        cache: LayerCache | None,
+        visible: Bool[Tensor, "m t"] | None = None,
     ) -> Float[Tensor, "b m d"]:
         """Mix each step with the steps before it.
 
@@ -44,6 +48,7 @@ class SelfAttention(nn.Module):
             hidden: (b, m, d) normalised hidden states of the newest m steps.
             rotation: turns the queries and keys of these steps, or None.
             cache: holds the steps before these and takes these in, or None when there are none before.
+            visible: (m, t) which of all t steps each of these sees, where that is not itself and those before it.
 
         Returns:
             (b, m, d) what to add to the hidden states.
@@ -59,7 +64,7 @@ class SelfAttention(nn.Module):
         values = mixed[:, :, 2].transpose(1, 2)
         if cache is not None:
             keys, values = cache.append(keys, values)
-        heads = dense_causal_attention(query, keys, values)
+        heads = dense_causal_attention(query, keys, values, visible)
         output: Tensor = self.output(heads.transpose(1, 2).reshape(batch, count, dim))
         return output
 
@@ -90,7 +95,11 @@ class Block(nn.Module):
         self.residual_dropout = Dropout(dropout)
 
     def forward(
-        self, hidden: Float[Tensor, "b m d"], rotation: Rotation | None, cache: LayerCache | None
+        self,
+        hidden: Float[Tensor, "b m d"],
+        rotation: Rotation | None,
+        cache: LayerCache | None,
+        visible: Bool[Tensor, "m t"] | None = None,
     ) -> Float[Tensor, "b m d"]:
         """Carry the newest m steps through the layer.
 
@@ -98,9 +107,10 @@ class Block(nn.Module):
             hidden: (b, m, d) hidden states.
             rotation: turns the queries and keys of these steps, or None.
             cache: this layer's, or None when there are no steps before these.
+            visible: (m, t) which of all t steps each of these sees, where that is not itself and those before it.
 
         Returns:
             (b, m, d) hidden states.
         """
-        hidden = hidden + self.residual_dropout(self.attention(self.attention_norm(hidden), rotation, cache))
+        hidden = hidden + self.residual_dropout(self.attention(self.attention_norm(hidden), rotation, cache, visible))
         return hidden + self.residual_dropout(self.feed_forward(self.feed_forward_norm(hidden)))

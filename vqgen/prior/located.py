@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.prior.signals import Rotation
@@ -13,13 +13,15 @@ class Located:
     """An order as the prior sees it.
 
     Attributes:
-        added: (b, n, d), or (1, n, d) for an order that all images share, to add to the inputs; None without additive
-            signals.
-        rotation: of the queries and keys of all n steps; None without a rotary signal.
+        added: (b, rows, d), or (1, rows, d) for an order that all images share, to add to the inputs; None without
+            additive signals.
+        rotation: of the queries and keys of all rows; None without a rotary signal.
+        rows: rows that each step takes, see `Rows`.
     """
 
-    added: Float[Tensor, "b n d"] | None
+    added: Float[Tensor, "b rows d"] | None
     rotation: Rotation | None
+    rows: int = 1
 
     def cut(self, first: int, count: int) -> "Located":
         """Take what is said of some steps.
@@ -34,13 +36,30 @@ class Located:
         Raises:
             ValueError: when there are not so many steps.
         """
-        added, rotation = self.added, self.rotation
-        steps = added.shape[1] if added is not None else rotation.cosine.shape[1] if rotation is not None else 0
-        if first + count > steps:
+        added, rotation, rows = self.added, self.rotation, self.rows
+        held = added.shape[1] if added is not None else rotation.cosine.shape[1] if rotation is not None else 0
+        if (first + count) * rows > held:
             raise ValueError(
-                f"expected positions for at least {first + count} steps, got {steps}; pass the whole order, not a part"
+                f"expected positions for at least {first + count} steps, got {held // rows}; "
+                "pass the whole order, not a part"
             )
         return Located(
-            None if added is None else added.narrow(1, first, count),
-            None if rotation is None else rotation.cut(first, count),
+            None if added is None else added.narrow(1, first * rows, count * rows),
+            None if rotation is None else rotation.cut(first * rows, count * rows),
+            rows,
+        )
+
+    def pick(self, indices: Int[Tensor, " m"]) -> "Located":
+        """Take what is said of some rows.
+
+        Args:
+            indices: (m,) of the rows.
+
+        Returns:
+            The same for these rows alone.
+        """
+        return Located(
+            None if self.added is None else self.added.index_select(1, indices),
+            None if self.rotation is None else self.rotation.pick(indices),
+            self.rows,
         )

@@ -69,6 +69,56 @@ def steps_of(positions: Int[Tensor, "... n"], *, first: int, count: int, batch_s
     return Steps(torch.arange(first, first + count, device=positions.device), content, target)
 
 
+def steps_asking(
+    positions: Int[Tensor, "... n"], cells: Int[Tensor, "... m"], *, first: int, count: int, batch_size: int
+) -> Steps:
+    """Cut a run of steps out of an order whose last one is asked about several cells, whichever the order visits next.
+
+    Each question is a step of its own: it reads what the last step reads, and predicts one of the cells.
+
+    Args:
+        positions: (n,) or (b, n) raster index of the cell visited at each step; those from the last step on are not
+            looked at.
+        cells: (m,) or (b, m) raster indices of the cells to predict at the last step.
+        first: the first step of the run, >= 0.
+        count: steps of the run, >= 1, the last one included.
+        batch_size: b, number of sequences that go through these steps.
+
+    Returns:
+        The run of ``count - 1 + m`` steps.
+
+    Raises:
+        ValueError: when the order is too short, or a shape fits neither form.
+
+    Example:
+        >>> import torch
+        >>> steps = steps_asking(torch.tensor([2, 0, 3, 1]), torch.tensor([3, 1]), first=1, count=2, batch_size=5)
+        >>> steps.index.tolist(), steps.content.tolist(), steps.target.tolist()
+        ([1, 2, 2], [[2, 0, 0]], [[0, 3, 1]])
+    """
+    if cells.ndim not in (1, 2) or cells.shape[-1] < 1 or (cells.ndim == 2 and cells.shape[0] != batch_size):
+        raise ValueError(
+            f"expected cells of shape (m,), shared by the batch, or ({batch_size}, m), with at least one cell, "
+            f"got {tuple(cells.shape)}"
+        )
+    last, questions = first + count - 1, cells.shape[-1]
+    rows, asked = (tensor if tensor.ndim == 2 else tensor[None] for tensor in (positions, cells))
+    if rows.shape[0] not in (1, batch_size) or rows.shape[-1] < last:
+        raise ValueError(
+            f"expected positions of {last} steps or more, shared by the batch or one order for each of {batch_size} "
+            f"sequences, got shape {tuple(positions.shape)}"
+        )
+    size = max(len(rows), len(asked))
+    rows, asked = rows[:, :last].expand(size, -1), asked.expand(size, -1)
+    content = F.pad(rows, (1, 0), value=NO_CELL)[:, first:]  # (b, count)
+    index = torch.arange(first, first + count - 1 + questions, device=positions.device).clamp_max(last)
+    return Steps(
+        index,
+        torch.cat((content, content[:, -1:].expand(-1, questions - 1)), dim=1),
+        torch.cat((rows[:, first:], asked), dim=1),
+    )
+
+
 def check_positions(positions: Int[Tensor, "... n"], *, cells: int) -> None:
     """Refuse an order that leaves the grid or visits a cell twice.
 

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vqgen.attention import KVCache
+from vqgen.attention import KVCache, visible_to_group
 from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
+from vqgen.prior.rows import Rows
 from vqgen.prior.signals import SIGNALS, AdditiveSignal, RotarySignal
-from vqgen.prior.steps import steps_of
+from vqgen.prior.steps import Steps, steps_asking, steps_of
 from vqgen.prior.style import STYLES
 
 
@@ -115,6 +116,7 @@ class Prior(Portable):
         self.code_features = None if code_dim is None else CodeFeatures(codebook_size, code_dim=code_dim, dim=dim)
         self.additive_signals = nn.ModuleDict()
         self.rotary_signal: RotarySignal | None = None
+        self.rows = Rows()
         self._add_signals()
         self.input_dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(dim, heads, style=STYLES[style], dropout=dropout) for _ in range(depth))
@@ -192,7 +194,7 @@ class Prior(Portable):
             )
         hidden = self._inputs(sequence[:, :-1], condition)
         located = self.locate(positions, batch_size=hidden.shape[0], steps=hidden.shape[1])
-        return self._logits(self._transform(hidden, located, cache=None))
+        return self._logits(self.rows.read(self._transform(self.rows.spread(hidden), located, cache=None)))
 
     def locate(
         self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, batch_size: int, steps: int | None = None
@@ -211,10 +213,13 @@ class Prior(Portable):
             ValueError: when the positions fit neither the batch nor the steps.
         """
         count = positions.shape[-1] if steps is None else steps
-        run = steps_of(positions, first=0, count=count, batch_size=batch_size)
+        return self._locate(steps_of(positions, first=0, count=count, batch_size=batch_size))
+
+    def _locate(self, run: Steps) -> Located:
         vectors = [signal(run) for signal in self.additive_signals.values()]
         added = sum(vectors[1:], start=vectors[0]) if vectors else None
-        return Located(added, None if self.rotary_signal is None else self.rotary_signal(run))
+        rotation = None if self.rotary_signal is None else self.rotary_signal(run)
+        return Located(added, rotation, self.rows.per_step)
 
     def advance(
         self,
@@ -224,12 +229,18 @@ class Prior(Portable):
         condition: Int[Tensor, " b"] | None = None,
         *,
         last_only: bool = False,
+        cells: Int[Tensor, "b q"] | Int[Tensor, " q"] | None = None,
     ) -> Float[Tensor, "b m k"]:
         """Take in the codes just found and predict what comes next, computing only the new steps.
 
         With an empty cache the run begins with step 0: ``previous`` is the known beginning of the sequence, of any
         length p >= 0, and the logits are those of the m = p + 1 steps ``0 .. p``. Afterwards each call takes the p >= 1
         codes that followed and gives the logits of the m = p steps after them.
+
+        With ``cells``, the last step is asked about each of these cells instead of ``positions`` at that step: given
+        the codes known so far, where the order goes next is a free choice. All answers are those of a full forward pass
+        in which that cell comes next; the questions do not see each other. The cache keeps the first cell as the one
+        that is visited next, for which the order has to name it then; ``cache.trim(cache.length - 1)`` takes that back.
 
         Args:
             previous: (b, p) int64 codes in visiting order that the cache has not seen yet.
@@ -238,11 +249,14 @@ class Prior(Portable):
             cache: from `new_cache`, for this batch; it grows by m steps.
             condition: (b,) int64 labels or None; read at step 0 only.
             last_only: give only the logits of the last step, (b, 1, k), and spare the others' cost.
+            cells: (b, q) or (q,) raster indices of q unvisited cells to predict at the last step. The positions are
+                then given themselves, and are looked at up to the last known step only.
 
         Returns:
-            (b, m, k) logits, or (b, 1, k).
+            (b, m, k) logits, or (b, 1, k) with ``last_only``, or (b, q, k) with ``cells``.
 
         Raises:
+            TypeError: when cells come with what `locate` made of the positions.
             ValueError: when shapes do not fit, or the grid is already full.
 
         Example:
@@ -261,6 +275,8 @@ class Prior(Portable):
             raise ValueError(f"expected at least one code to follow the {first} steps in the cache, got none")
         else:
             hidden = self._embed(previous)
+        if cells is not None:
+            return self._ask(hidden, positions, cells, cache)
         located = positions if isinstance(positions, Located) else self.locate(positions, batch_size=len(hidden))
         return self._predict(hidden, located.cut(first, hidden.shape[1]), cache, last_only)
 
@@ -283,6 +299,7 @@ class Prior(Portable):
             heads=self.heads,
             steps=self.height * self.width,
             head_dim=self.dim // self.heads,
+            rows=self.rows.per_step,
             dtype=weight.dtype,
             device=weight.device,
         )
@@ -298,20 +315,50 @@ class Prior(Portable):
     def _predict(
         self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, last_only: bool
     ) -> Float[Tensor, "b _ k"]:
-        hidden = self._transform(hidden, located, cache)
+        hidden = self.rows.read(self._transform(self.rows.spread(hidden), located, cache))
         return self._logits(hidden[:, -1:] if last_only else hidden)
+
+    def _ask(
+        self,
+        hidden: Float[Tensor, "b p d"],
+        positions: Int[Tensor, "b n"] | Int[Tensor, " n"] | Located,
+        cells: Int[Tensor, "b q"] | Int[Tensor, " q"],
+        cache: KVCache,
+    ) -> Float[Tensor, "b q k"]:
+        if isinstance(positions, Located):
+            raise TypeError("expected the positions themselves beside cells, got what locate made of them")
+        first, count, questions = cache.length, hidden.shape[1], cells.shape[-1]
+        run = steps_asking(positions, cells, first=first, count=count, batch_size=len(hidden))
+        rows = self.rows.spread(torch.cat((hidden, hidden[:, -1:].expand(-1, questions - 1, -1)), dim=1))
+        located = self._locate(run)
+        if self.rows.per_step > 1:
+            kept = self.rows.asked(steps=count - 1, questions=questions, device=rows.device)
+            rows, located = rows.index_select(1, kept), located.pick(kept)
+        visible = visible_to_group(
+            cached=first * self.rows.per_step,
+            committed=rows.shape[1] - questions,
+            questions=questions,
+            device=rows.device,
+        )
+        answers = self._transform(rows, located, cache, visible)[:, -questions:]
+        cache.trim(first + count)  # the first question is the step that was taken; the others were never taken
+        return self._logits(answers)
 
     def _logits(self, hidden: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
         logits: Tensor = self.head(hidden)
         return logits if self.code_features is None else logits + self.code_features.logits(hidden)
 
     def _transform(
-        self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None
+        self,
+        hidden: Float[Tensor, "b m d"],
+        located: Located,
+        cache: KVCache | None,
+        visible: Bool[Tensor, "m t"] | None = None,
     ) -> Float[Tensor, "b m d"]:
         if located.added is not None:
             hidden = hidden + located.added
         hidden = self.input_dropout(hidden)
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden, located.rotation, None if cache is None else cache.layers[index])
+            hidden = block(hidden, located.rotation, None if cache is None else cache.layers[index], visible)
         normalised: Tensor = self.final_norm(hidden)
         return normalised

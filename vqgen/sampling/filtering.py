@@ -1,4 +1,4 @@
-"""From logits to one code per image: temperature, top-k, top-p, and the draw itself."""
+"""From logits to codes: temperature, top-k, top-p, and the draw itself."""
 
 import torch
 from jaxtyping import Float, Int
@@ -62,19 +62,19 @@ def filter_logits(
     return logits.masked_fill(logits < threshold, -torch.inf)
 
 
-def draw_codes(logits: Float[Tensor, "b k"], uniforms: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """Draw one code per row by inverting its cumulative distribution at a given uniform number.
+def draw_codes(logits: Float[Tensor, "*batch k"], uniforms: Float[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
+    """Draw one code per distribution by inverting its cumulative distribution at a given uniform number.
 
     The code is the first whose cumulative probability exceeds the number. The sums run row by row in the precision of
     the numbers (float64 on the CPU), so a row's code depends on that row alone, and a code of probability 0 is never
     drawn.
 
     Args:
-        logits: (b, k) unnormalised log-probabilities; minus infinity forbids a code.
-        uniforms: (b,) numbers in [0, 1).
+        logits: (..., k) unnormalised log-probabilities; minus infinity forbids a code.
+        uniforms: (...) numbers in [0, 1).
 
     Returns:
-        (b,) int64 codes.
+        (...) int64 codes.
 
     Example:
         >>> import torch
@@ -84,8 +84,8 @@ def draw_codes(logits: Float[Tensor, "b k"], uniforms: Float[Tensor, " b"]) -> I
     cumulative = logits.to(uniforms.dtype).softmax(dim=-1).cumsum(dim=-1)
     # Relative to the total, which rounding leaves a little off 1. The clamp is for rows of NaN, which the caller
     # reports.
-    found = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
-    return found[:, 0].clamp_max(logits.shape[-1] - 1)
+    found = torch.searchsorted(cumulative, uniforms[..., None] * cumulative[..., -1:], right=True)
+    return found[..., 0].clamp_max(logits.shape[-1] - 1)
 
 
 def check_filters(*, temperature: float, top_k: int | None, top_p: float | None) -> None:

@@ -67,19 +67,21 @@ def guidance_ramp(name: str, scale: float, *, power: float = 2.75) -> Callable[[
     return lambda progress: 1.0 + (scale - 1.0) * ramp(progress, power)
 
 
-def guide(conditional: Float[Tensor, "b k"], unconditional: Float[Tensor, "b k"], scale: float) -> Float[Tensor, "b k"]:
+def guide(
+    conditional: Float[Tensor, "*batch k"], unconditional: Float[Tensor, "*batch k"], scale: float
+) -> Float[Tensor, "*batch k"]:
     """Combine conditional and unconditional logits: ``unconditional + scale * (conditional - unconditional)``.
 
     A scale of 1 gives the conditional distribution, 0 the unconditional one, and more than 1 sharpens what the
     condition changed. Some papers count from there, with ``w = scale - 1``.
 
     Args:
-        conditional: (b, k) logits given the condition.
-        unconditional: (b, k) logits given none.
+        conditional: (..., k) logits given the condition.
+        unconditional: (..., k) logits given none.
         scale: any number, usually from 1 to 10.
 
     Returns:
-        (b, k) guided logits.
+        (..., k) guided logits.
 
     Example:
         >>> import torch

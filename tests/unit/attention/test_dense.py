@@ -30,3 +30,13 @@ def test_dense_causal_attention_equals_a_naive_loop(queries: int) -> None:
 def test_dense_causal_attention_refuses_more_queries_than_keys() -> None:
     with pytest.raises(ValueError, match="got 3 queries and 2 keys; pass the keys of the new steps together"):
         dense_causal_attention(torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 2, 4))
+
+
+def test_dense_attention_sees_what_a_mask_says() -> None:
+    query, keys, values = torch.randn(2, 3, 2, 4), torch.randn(2, 3, 5, 4), torch.randn(2, 3, 5, 4)
+    visible = torch.tensor([[True, False, True, False, False], [False, True, True, True, False]])
+    for step, seen in enumerate(visible):
+        alone = query[:, :, step : step + 1]
+        expected = naive_attention(alone, keys[:, :, seen], values[:, :, seen])
+        output = dense_causal_attention(query, keys, values, visible)
+        torch.testing.assert_close(output[:, :, step : step + 1], expected)

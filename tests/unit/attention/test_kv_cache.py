@@ -76,3 +76,15 @@ def test_bytes_counts_keys_and_values_of_every_layer() -> None:
 def test_kv_cache_refuses_an_empty_size() -> None:
     with pytest.raises(ValueError, match="batch_size must be >= 1, got batch_size=0"):
         KVCache(layers=1, batch_size=0, heads=1, steps=1, head_dim=1)
+
+
+def test_a_cache_of_several_rows_a_step_counts_whole_steps() -> None:
+    cache = KVCache(layers=1, batch_size=1, heads=1, steps=3, head_dim=2, rows=2)
+    rows = torch.ones(1, 1, 5, 2)
+    cache.layers[0].append(rows, rows)
+    assert cache.length == 2
+    cache.trim(1)
+    assert cache.layers[0].length == 2
+    assert cache.layers[0].keys.shape[2] == 6
+    with pytest.raises(ValueError, match="rows must be >= 1, got rows=0"):
+        KVCache(layers=1, batch_size=1, heads=1, steps=3, head_dim=2, rows=0)

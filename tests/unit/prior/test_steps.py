@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import Tensor
 
-from vqgen.prior import check_positions, steps_of
+from vqgen.prior import check_positions, steps_asking, steps_of
 
 
 def test_steps_of_begins_with_no_content_cell() -> None:
@@ -46,3 +47,38 @@ def test_check_positions_refuses_a_cell_visited_twice() -> None:
 def test_check_positions_refuses_an_empty_order() -> None:
     with pytest.raises(ValueError, match="at least one cell, got none"):
         check_positions(torch.zeros(0, dtype=torch.int64), cells=3)
+
+
+def test_steps_asking_repeats_the_last_step_for_each_cell() -> None:
+    order = torch.tensor([[2, 0, 3, 1], [0, 1, 2, 3]])
+    steps = steps_asking(order, torch.tensor([[3, 1], [2, 3]]), first=1, count=2, batch_size=2)
+    assert steps.index.tolist() == [1, 2, 2]
+    assert steps.content.tolist() == [[2, 0, 0], [0, 1, 1]]
+    assert steps.target.tolist() == [[0, 3, 1], [1, 2, 3]]
+
+
+def test_steps_asking_before_anything_is_known_reads_no_cell_and_no_position() -> None:
+    steps = steps_asking(torch.empty(0).long(), torch.tensor([3, 1]), first=0, count=1, batch_size=2)
+    assert steps.index.tolist() == [0, 0]
+    assert steps.content.tolist() == [[-1, -1]]
+    assert steps.target.tolist() == [[3, 1]]
+
+
+def test_steps_asking_takes_a_shared_order_with_cells_of_each_image() -> None:
+    steps = steps_asking(torch.tensor([2, 0]), torch.tensor([[3, 1], [1, 3]]), first=0, count=3, batch_size=2)
+    assert steps.content.tolist() == [[-1, 2, 0, 0]] * 2
+    assert steps.target.tolist() == [[2, 0, 3, 1], [2, 0, 1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("positions", "cells", "message"),
+    [
+        (torch.arange(4), torch.empty(0).long(), r"cells of shape \(m,\).*with at least one cell, got \(0,\)"),
+        (torch.arange(4), torch.zeros(3, 1).long(), r"cells of shape.*or \(2, m\).*got \(3, 1\)"),
+        (torch.arange(1), torch.arange(2), r"positions of 2 steps or more.*got shape \(1,\)"),
+        (torch.zeros(3, 4).long(), torch.arange(2), r"one order for each of 2 sequences, got shape \(3, 4\)"),
+    ],
+)
+def test_steps_asking_refuses_shapes_that_do_not_fit(positions: Tensor, cells: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        steps_asking(positions, cells, first=1, count=2, batch_size=2)

@@ -123,3 +123,20 @@ def test_advance_refuses_nothing_new_once_begun() -> None:
     prior.advance(nothing, torch.arange(6), cache)
     with pytest.raises(ValueError, match="at least one code to follow the 1 steps in the cache, got none"):
         prior.advance(nothing, torch.arange(6), cache)
+
+
+def test_cells_come_with_the_positions_themselves() -> None:
+    prior = Prior(20, 2, 3, dim=16, depth=1, heads=2)
+    located = prior.locate(torch.arange(6), batch_size=2)
+    with pytest.raises(TypeError, match="expected the positions themselves beside cells"):
+        prior.advance(torch.empty(2, 0).long(), located, prior.new_cache(2), cells=torch.arange(2))
+
+
+def test_a_question_can_be_taken_back_and_asked_again() -> None:
+    prior, sequence, positions = Prior(20, 2, 3, dim=16, depth=1, heads=2), torch.randint(20, (2, 6)), torch.randperm(6)
+    torch.nn.init.normal_(prior.head.weight)
+    cache = prior.new_cache(2)
+    first = prior.advance(sequence[:, :2], positions, cache, cells=positions[2:])
+    cache.trim(cache.length - 1)
+    again = prior.advance(sequence[:, 1:2], positions, cache, cells=positions[2:])
+    torch.testing.assert_close(again, first)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.prior.steps import Steps
@@ -37,6 +37,10 @@ class Rotation:
     def cut(self, first: int, count: int) -> "Rotation":
         """The rotation of steps ``first .. first + count - 1`` of these."""
         return Rotation(self.cosine.narrow(1, first, count), self.signed_sine.narrow(1, first, count))
+
+    def pick(self, indices: Int[Tensor, " rows"]) -> "Rotation":
+        """The rotation of some rows of these, by index."""
+        return Rotation(self.cosine.index_select(1, indices), self.signed_sine.index_select(1, indices))
 
     def rotate(self, query_key: Float[Tensor, "batch m 2 heads e"]) -> Float[Tensor, "batch m 2 heads e"]:
         """Turn queries and keys (b, m, 2, heads, e) by their angles."""
