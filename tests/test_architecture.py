@@ -27,6 +27,7 @@ FLOORS = (
     "prior",
     "sampling",
     "metrics",
+    "editing",
     "pipeline",
     "data",
     "evaluation",

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqgen.checkpoint import read_config
+from vqgen.editing import canvas_around, complete_larger, inpaint, order_of_size
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
 from vqgen.metrics.likelihood import Likelihood
 from vqgen.orders import OrderPolicy, ScanOrder, order_policy_from_description, scan_order
 from vqgen.prior import Prior
-from vqgen.sampling import compile_for_sampling, sample_autoregressive
-from vqgen.tokenizer import Tokenizer
+from vqgen.sampling import CONFIDENCE_ORDERS, compile_for_sampling, group_sizes, sample_by_confidence, sample_groups
+from vqgen.tokenizer import Tokenizer, decode_tiled
 
 Condition = int | str | Sequence[int | str] | Int[Tensor, " b"] | None
 OnStep = Callable[[int, Int[Tensor, "b t"]], None]
@@ -145,6 +146,8 @@ class Pipeline:
         condition: Condition = None,
         order: str | ScanOrder | None = None,
         *,
+        steps: int | Sequence[int] | None = None,
+        schedule: str | Callable[[float], float] = "cosine",
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -159,7 +162,13 @@ class Pipeline:
         Args:
             count: how many.
             condition: a class (name or number) for all, one per image, or None for none.
-            order: the order to draw in; None takes the one the prior was trained in (raster, if it was trained in any).
+            order: the order to draw in; None takes the one the prior was trained in. If it was trained in any, that is
+                raster, and `halton`, whose neighbours in time lie far apart, where several cells are drawn a step. Such
+                a prior also draws ``most-certain`` or ``most-informative`` cells first, see `sample_by_confidence`.
+            steps: how many steps to draw in, several cells at once, from 1 to the cells to draw; or how many cells at
+                each step. None draws one by one. Fewer steps than cells take a prior that was trained in any order.
+            schedule: how cells are spread over steps: ``cosine`` (few at first), ``linear``, or a function, see
+                `group_sizes`.
             temperature: >= 0; 0 takes the most probable code.
             top_k: keep the k most probable codes; None keeps all.
             top_p: keep the fewest codes that together reach this probability, in (0, 1]; None keeps all.
@@ -167,18 +176,22 @@ class Pipeline:
             seed: of the randomness.
             batch_size: how many are drawn at a time, which bounds memory.
             prefix: codes of the first m steps in visiting order, (count, m), to keep.
-            on_step: called after each step with the step and the sequences of the batch so far.
+            on_step: called after each step with the number of codes known, less one, and the sequences of the batch
+                so far.
 
         Returns:
             (count, c, H, W) in [-1, 1], on the CPU.
 
         Raises:
-            ValueError: if an argument is out of range, or the order is not one the prior knows.
+            ValueError: if an argument is out of range, or the order or several cells a step are not what the prior
+                knows.
         """
         codes = self.generate_codes(
             count,
             condition,
             order,
+            steps=steps,
+            schedule=schedule,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -196,6 +209,8 @@ class Pipeline:
         condition: Condition = None,
         order: str | ScanOrder | None = None,
         *,
+        steps: int | Sequence[int] | None = None,
+        schedule: str | Callable[[float], float] = "cosine",
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -211,6 +226,8 @@ class Pipeline:
             count: how many.
             condition: as in `generate`.
             order: as in `generate`.
+            steps: as in `generate`.
+            schedule: as in `generate`.
             temperature: as in `generate`.
             top_k: as in `generate`.
             top_p: as in `generate`.
@@ -230,26 +247,41 @@ class Pipeline:
             raise ValueError(f"count and batch_size must be >= 1, got count={count}, batch_size={batch_size}")
         if prefix is not None and len(prefix) != count:
             raise ValueError(f"expected one prefix per image, {count}, got {len(prefix)}")
-        visited = self.resolve_order(order)
+        groups = self._groups(steps, schedule, 0 if prefix is None else prefix.shape[1])
+        by_confidence, several = isinstance(order, str) and order in CONFIDENCE_ORDERS, max(groups, default=1) > 1
+        if not self.order.takes_any and (by_confidence or several):
+            names = ", ".join(repr(known.name) for known in self.order.orders)
+            raise ValueError(
+                f"this prior was trained in the order {names} and knows no other next cell, got "
+                + (f"order={order!r}" if by_confidence else f"{len(groups)} steps for {sum(groups)} cells")
+                + "; leave it out, or train a prior with order random-per-sample"
+            )
+        if by_confidence and prefix is not None:
+            raise ValueError(f"a prefix is the beginning of an order, got one with order={order!r}; name a scan order")
         labels = self.labels(condition, count)
+        visited = None if by_confidence else self.resolve_order(order, several=several)
         grids = []
         for start in range(0, count, batch_size):
             stop = min(count, start + batch_size)
-            sequence = sample_autoregressive(
-                self.prior,
-                visited.positions.to(self.device),
-                None if labels is None else labels[start:stop],
-                batch_size=stop - start,
-                prefix=None if prefix is None else prefix[start:stop].to(self.device),
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                guidance=guidance,
-                seed=seed,
-                first_index=start,
-                on_step=on_step,
-            )
-            grids.append(visited.unscan(sequence).cpu())
+            arguments: dict[str, Any] = {
+                "condition": None if labels is None else labels[start:stop],
+                "batch_size": stop - start,
+                "groups": groups,
+                "prefix": None if prefix is None else prefix[start:stop].to(self.device),
+                "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
+                "guidance": guidance,
+                "seed": seed,
+                "first_index": start,
+                "on_step": on_step,
+            }
+            if visited is None:
+                drawn = sample_by_confidence(self.prior, order=str(order), **arguments)
+                codes = drawn.codes(height=self.prior.height, width=self.prior.width)
+            else:
+                codes = visited.unscan(sample_groups(self.prior, visited.positions.to(self.device), **arguments))
+            grids.append(codes.cpu())
         return torch.cat(grids)
 
     def compile(self) -> Pipeline:
@@ -317,12 +349,149 @@ class Pipeline:
         )
         return found if several else found.members[0]
 
-    def resolve_order(self, order: str | ScanOrder | None) -> ScanOrder:
+    def inpaint(
+        self,
+        images: Float[Tensor, "b c H W"],
+        mask: Bool[Tensor, ...],
+        condition: Condition = None,
+        order: str | ScanOrder | None = None,
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Float[Tensor, "b c H W"]:
+        """Draw what a mask hides, given the rest: known cells first, then the unknown ones in the order given.
+
+        Args:
+            images: (b, c, H, W) in [-1, 1], of the trained size or larger.
+            mask: (b, H, W), or (H, W) for all, True where a pixel is unknown; unknown pixels are not read.
+            condition: as in `generate`.
+            order: as in `generate`; by name, or of the images' grid.
+            steps: as in `generate`, for images of the trained size; those with more unknown cells take as many steps.
+            seed: of the randomness; image i depends on (seed, i), its known pixels, mask and condition.
+            options: margin, fill, blend and batch_size of `vqgen.editing.inpaint`; temperature, top_k, top_p, guidance.
+
+        Returns:
+            (b, c, H, W) in [-1, 1], on the CPU; known pixels are kept exactly, unless `blend="none"`.
+
+        Raises:
+            ValueError: if the prior has one order, and the known cells are not its beginning; or as `generate`.
+        """
+        visited, own = self._order_on((images.shape[2], images.shape[3]), order)
+        labels = self.labels(condition, len(images))
+        options = options if steps is None else {**options, "steps": steps}
+        return inpaint(self.tokenizer, self.prior, images, mask, visited, labels, own=own, seed=seed, **options)
+
+    def edit(
+        self, images: Float[Tensor, "b c H W"], mask: Bool[Tensor, ...], condition: Condition, **options: Any
+    ) -> Float[Tensor, "b c H W"]:
+        """Draw the masked part as another class: `inpaint` with a condition, and guided towards it.
+
+        Args:
+            images: as in `inpaint`.
+            mask: as in `inpaint`.
+            condition: what the masked part is to become; not None.
+            options: as in `inpaint`; guidance is 3 unless given.
+
+        Returns:
+            As `inpaint`.
+
+        Raises:
+            ValueError: if there is no condition, or as `inpaint`.
+        """
+        if condition is None:
+            raise ValueError("expected a condition to edit towards, got none; pass a class, or use inpaint")
+        return self.inpaint(images, mask, condition, **{"guidance": 3.0, **options})
+
+    def outpaint(
+        self,
+        images: Float[Tensor, "b c H W"],
+        *,
+        top: int = 0,
+        bottom: int = 0,
+        left: int = 0,
+        right: int = 0,
+        **options: Any,
+    ) -> Float[Tensor, "b c H_ W_"]:
+        """Draw on beyond the edges of images.
+
+        Args:
+            images: (b, c, H, W) in [-1, 1], smaller than the result.
+            top: pixels to add above.
+            bottom: pixels to add below.
+            left: pixels to add to the left.
+            right: pixels to add to the right.
+            options: as in `inpaint`, condition and order too.
+
+        Returns:
+            (b, c, top + H + bottom, left + W + right) in [-1, 1], on the CPU; at least of the trained size.
+
+        Raises:
+            ValueError: as `inpaint`, or if the result is smaller than the trained size.
+        """
+        canvas, mask = canvas_around(images, top=top, bottom=bottom, left=left, right=right)
+        return self.inpaint(canvas, mask, **options)
+
+    @torch.no_grad()
+    def generate_larger(
+        self,
+        count: int,
+        *,
+        height: int,
+        width: int,
+        condition: Condition = None,
+        order: str | ScanOrder | None = None,
+        margin: int | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        **sampling: Any,
+    ) -> Float[Tensor, "b c H W"]:
+        """Draw images larger than those trained on, each cell from what is known in a window of the trained size.
+
+        Args:
+            count: how many.
+            height: rows of pixels; a multiple of the tokenizer's downsampling, at least the trained height.
+            width: columns of pixels, likewise.
+            condition: as in `generate`.
+            order: by name, or of the large grid. A prior with one order takes it by its name, if windows allow it:
+                raster, column, snake and diagonal do.
+            margin: cells that each cell sees to every side at least, as in `vqgen.editing.plan_windows`.
+            seed: of the randomness; image i depends on (seed, i) and its condition.
+            batch_size: how many are drawn at a time.
+            sampling: temperature, top_k, top_p and guidance, as in `generate`.
+
+        Returns:
+            (count, c, height, width) in [-1, 1], on the CPU.
+
+        Raises:
+            ValueError: if the size does not fit, or the prior's order does not allow it.
+        """
+        if count < 1:
+            raise ValueError(f"count must be >= 1, got {count}")
+        visited, own = self._order_on((height, width), order)
+        grid = torch.zeros(count, visited.height, visited.width, dtype=torch.int64, device=self.device)
+        codes = complete_larger(
+            self.prior,
+            grid,
+            torch.ones_like(grid, dtype=torch.bool),
+            visited,
+            self.labels(condition, count),
+            own=own,
+            margin=margin,
+            depth=self.tokenizer.depth,
+            seed=seed,
+            batch_size=batch_size,
+            **sampling,
+        )
+        return torch.cat([decode_tiled(self.tokenizer, part).cpu() for part in torch.split(codes, batch_size)])
+
+    def resolve_order(self, order: str | ScanOrder | None, *, several: bool = False) -> ScanOrder:
         """The order to use, refusing one that the prior was not trained in.
 
         Args:
             order: a name, the path of an order file, an order, or None for the prior's own: the most frequent of
-                several, and raster if it was trained in none twice.
+                several, and raster if it was trained in none twice (halton, with several).
+            several: whether several cells are drawn at a time.
 
         Returns:
             The order.
@@ -331,6 +500,8 @@ class Pipeline:
             FileNotFoundError: if there is no such order file.
             ValueError: naming the order asked for and those trained in.
         """
+        if order is None and self.order.takes_any and several:
+            order = "halton"  # cells of a group do not see each other: far apart, they need to least
         if order is None:
             return self.order.default
         if isinstance(order, str):
@@ -348,6 +519,27 @@ class Pipeline:
                 f"{self.prior.height} x {self.prior.width}; make the order for the prior's grid"
             )
         return order
+
+    def _order_on(
+        self, image_size: tuple[int, int], order: str | ScanOrder | None
+    ) -> tuple[ScanOrder, ScanOrder | None]:
+        """The order in which to visit the grid of images of a size, and the one that ties the prior, if one does."""
+        if image_size == self.image_size:
+            visited = self.resolve_order(order)
+            return visited, None if self.order.takes_any else visited
+        height, width = self.tokenizer.grid_size(image_size)
+        default = next((known for known in self.order.orders if known.name == order), self.order.default)
+        visited = order_of_size(order, default, height=height, width=width)
+        return visited, None if self.order.takes_any else default
+
+    def _groups(
+        self, steps: int | Sequence[int] | None, schedule: str | Callable[[float], float], known: int
+    ) -> tuple[int, ...]:
+        """How many cells to draw at each step, when some are known."""
+        cells = max(self.prior.height * self.prior.width - known, 0)
+        if steps is None:
+            return (1,) * cells
+        return group_sizes(cells, steps, schedule) if isinstance(steps, int) else tuple(steps)
 
     def labels(self, condition: Condition, count: int) -> Int[Tensor, " b"] | None:
         """Class labels of a condition.
