@@ -91,11 +91,15 @@ def sample(options: argparse.Namespace) -> None:
 
     from vqgen.pictures import check_picture_path, picture_grid, save_filling_gif, save_picture
     from vqgen.pipeline import Pipeline
-    from vqgen.sampling import guidance_ramp
+    from vqgen.sampling import CONFIDENCE_ORDERS, guidance_ramp
 
     check_picture_path(options.out)
     if options.gif:
         check_picture_path(options.gif)
+        if options.order in CONFIDENCE_ORDERS:
+            raise ValueError(
+                f"--gif shows one order, and with --order {options.order} each image has its own; drop one"
+            )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     pipeline = Pipeline.from_pretrained(options.folder).to(device)
     if options.compile:
@@ -107,6 +111,8 @@ def sample(options: argparse.Namespace) -> None:
         options.n,
         condition,
         options.order,
+        steps=options.steps,
+        schedule=options.schedule,
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
@@ -117,7 +123,8 @@ def sample(options: argparse.Namespace) -> None:
     columns = options.columns or min(options.n, 8)
     print(f"wrote {save_picture(picture_grid(images, columns), options.out)}")
     if options.gif:
-        order = pipeline.resolve_order(options.order)
+        several = options.steps is not None and options.steps < pipeline.prior.height * pipeline.prior.width
+        order = pipeline.resolve_order(options.order, several=several)
         print(f"wrote {save_filling_gif(images, order, options.gif, columns=columns)}")
 
 
@@ -220,7 +227,18 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--condition", nargs="+", help="class name or number; several are taken in turn (default: no class)"
     )
-    parser.add_argument("--order", help="scan order (default: the one trained in)")
+    parser.add_argument(
+        "--order", help="scan order, or most-certain or most-informative cells first (default: the one trained in)"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="draw several cells at a time, in so many steps; for priors trained in any order"
+    )
+    parser.add_argument(
+        "--schedule",
+        default="cosine",
+        choices=("cosine", "linear"),
+        help="how cells are spread over --steps (default: %(default)s, few at first)",
+    )
     parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the likeliest (default: %(default)s)")
     parser.add_argument("--top-k", type=int, help="keep the k likeliest codes (default: all)")
     parser.add_argument("--top-p", type=float, help="keep codes up to this probability (default: all)")

@@ -145,6 +145,33 @@ def test_sample_options_reach_the_sampler(folder, tmp_path):
     assert len({seen[name] for name in different}) == len(different)
 
 
+def test_sample_draws_in_steps_or_by_confidence_with_a_prior_of_any_order(tmp_path, capsys):
+    pipeline = make_tiny_pipeline("random-per-sample")
+    pipeline.save_pretrained(tmp_path / "model")
+    for options, arguments in [
+        (["--steps", "6"], {"steps": 6}),
+        (
+            ["--steps", "6", "--schedule", "linear", "--order", "spiral-out"],
+            {"steps": 6, "schedule": "linear", "order": "spiral-out"},
+        ),
+        (["--steps", "8", "--order", "most-certain"], {"steps": 8, "order": "most-certain"}),
+    ]:
+        out = ["--device", "cpu", "--out", str(tmp_path / "x.png")]
+        main(["sample", str(tmp_path / "model"), "--n", "2", *options, *out])
+        images = pipeline.generate(2, **arguments)
+        expected = vqgen.pictures.picture_grid(images, columns=2)
+        assert pixels(tmp_path / "x.png") == (expected.size, expected.tobytes())
+    options = ["--order", "most-certain", "--gif", tmp_path / "x.gif"]
+    assert "--gif shows one order, and with --order most-certain" in refused(
+        capsys, "sample", tmp_path / "model", *options
+    )
+
+
+def test_sample_in_steps_of_a_prior_of_one_order_is_refused(folder, tmp_path, capsys):
+    message = refused(capsys, "sample", folder, "--n", "1", "--steps", "9", "--out", tmp_path / "x.png")
+    assert "trained in the order 'hilbert' and knows no other next cell, got 9 steps for 64 cells" in message
+
+
 def test_sample_animates_how_the_cells_fill_in(folder, tmp_path):
     main(["sample", str(folder), "--n", "2", "--out", str(tmp_path / "x.png"), "--gif", str(tmp_path / "x.gif")])
     with Image.open(tmp_path / "x.gif") as animation:

@@ -8,6 +8,7 @@ import torch
 from vqgen import Pipeline, Prior, Tokenizer
 from vqgen.orders import ScanOrder, order_policy, scan_order
 from vqgen.quantizers import EMAVectorQuantizer
+from vqgen.sampling import group_sizes, sample_by_confidence, sample_groups
 from vqgen.tokenizer import Decoder, Encoder
 
 NAMES = ("cats", "dogs", "7")
@@ -226,3 +227,70 @@ def test_reconstruct_is_encode_then_decode():
     pipeline = make_pipeline()
     images = torch.rand(1, 3, 8, 12) * 2 - 1
     assert torch.equal(pipeline.reconstruct(images), pipeline.tokenizer.decode(pipeline.tokenizer.encode(images)))
+
+
+def test_steps_as_many_as_cells_draw_what_no_steps_draw():
+    pipeline = make_pipeline()
+    assert torch.equal(pipeline.generate_codes(2, seed=1, steps=24), pipeline.generate_codes(2, seed=1))
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(5, 5), ((4, 20), 2), (1, 1), (24, 24)])
+def test_an_any_order_prior_draws_in_so_many_steps(steps, passes):
+    pipeline, seen = make_pipeline("random-per-sample"), []
+    codes = pipeline.generate_codes(2, 1, steps=steps, seed=1, on_step=lambda step, so_far: seen.append(step))
+    assert codes.shape == (2, 4, 6)
+    assert len(seen) == passes
+    assert seen[-1] == 23
+
+
+def test_several_cells_a_step_are_those_of_group_decoding_in_the_order_asked_for():
+    pipeline, order = make_pipeline("random-per-sample"), scan_order("checkerboard", height=4, width=6)
+    codes = pipeline.generate_codes(2, 1, "checkerboard", steps=4, schedule="linear", seed=1, top_k=5, batch_size=1)
+    sequence = sample_groups(
+        pipeline.prior, order.positions, torch.tensor([1, 1]), groups=(6, 6, 6, 6), seed=1, top_k=5
+    )
+    assert torch.equal(order.scan(codes), sequence)
+
+
+def test_several_cells_a_step_lie_far_apart_unless_an_order_is_named():
+    pipeline = make_pipeline("random-per-sample")
+    assert torch.equal(pipeline.generate_codes(2, steps=4), pipeline.generate_codes(2, order="halton", steps=4))
+    assert not torch.equal(pipeline.generate_codes(2, steps=4), pipeline.generate_codes(2, order="raster", steps=4))
+
+
+def test_a_prefix_is_kept_when_the_rest_is_drawn_in_groups():
+    pipeline, order = make_pipeline("random-per-sample"), scan_order("snake", height=4, width=6)
+    prefix = order.scan(pipeline.generate_codes(2, seed=1))[:, :9]
+    completed = pipeline.generate_codes(2, order=order, steps=3, seed=2, prefix=prefix)
+    assert torch.equal(order.scan(completed)[:, :9], prefix)
+
+
+@pytest.mark.parametrize("order", ["most-certain", "most-informative"])
+def test_an_order_can_be_found_on_the_way(order):
+    pipeline = make_pipeline("random-per-sample")
+    codes = pipeline.generate_codes(3, 1, order, steps=6, seed=1, batch_size=2)
+    drawn = sample_by_confidence(
+        pipeline.prior, torch.tensor([1, 1, 1]), order=order, groups=group_sizes(24, 6), seed=1
+    )
+    assert torch.equal(codes, drawn.codes(height=4, width=6))
+    with pytest.raises(ValueError, match=f"a prefix is the beginning of an order, got one with order='{order}'"):
+        pipeline.generate_codes(1, order=order, prefix=torch.zeros(1, 3).long())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 23}, "trained in the order 'hilbert' and knows no other next cell, got 23 steps for 24 cells"),
+        ({"order": "most-certain"}, "'hilbert' and knows no other next cell, got order='most-certain'; leave it out"),
+        ({"steps": 25}, "steps must be from 1 to the number of cells to draw, 24, got 25"),
+        ({"steps": 0}, "steps must be from 1 to the number of cells to draw, 24, got 0"),
+    ],
+)
+def test_steps_that_a_prior_of_one_order_cannot_take_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_pipeline().generate(1, **arguments)
+
+
+def test_group_sizes_that_do_not_fill_the_grid_are_refused():
+    with pytest.raises(ValueError, match="sum to the 24 steps to draw, got 2 groups of 9 in all"):
+        make_pipeline("random-per-sample").generate(1, steps=(4, 5))
