@@ -12,7 +12,7 @@ from typing import NoReturn
 from vqgen import __version__
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "tokenize", "evaluate")
+COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "tokenize", "evaluate", "compare")
 
 EPILOG = """\
 training:
@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_orders(commands)
     commands.add_parser("tokenize", help="encode a data set's images once", add_help=False)
     commands.add_parser("evaluate", help="measure a trained tokenizer on images", add_help=False)
+    _add_compare(commands)
     _add_import(commands)
     about = commands.add_parser("info", help="versions, devices and settings, as a report of a fault needs them")
     about.set_defaults(run=info)
@@ -139,9 +140,14 @@ def orders_list(options: argparse.Namespace) -> None:
 
 def orders_show(options: argparse.Namespace) -> None:
     """Draw an order, or print its positions."""
-    from vqgen.orders import draw_order, measure_locality, scan_order
+    from vqgen.orders import ScanOrder, draw_order, measure_locality, scan_order
 
-    order = scan_order(options.name, height=options.height, width=options.width, seed=options.seed)
+    grid = {"height": 16, "width": 16}
+    if options.name.endswith(".json"):
+        kept = ScanOrder.load(options.name)
+        grid = {"height": kept.height, "width": kept.width}
+    grid |= {side: given for side in grid if (given := getattr(options, side)) is not None}
+    order = scan_order(options.name, **grid, seed=options.seed)
     if options.out is not None:
         draw_order(order, options.out)
         print(f"wrote {options.out}")
@@ -179,6 +185,29 @@ def evaluate(arguments: list[str] | None) -> None:
 
     written = auto_cli({"evaluate": {"tokenizer": tokenizer}}, args=arguments, prog="vqgen", as_positional=True)
     print(f"wrote {written}")
+
+
+def compare_plan(options: argparse.Namespace) -> None:
+    """List a plan's runs with their numbers, and how long they will take."""
+    from vqgen.compare.command import show_plan
+
+    show_plan(options.plan, options.set)
+
+
+def compare_run(options: argparse.Namespace) -> None:
+    """Train and measure a plan's runs, going on where an earlier call stopped; one that fails does not stop others."""
+    from vqgen.compare.command import run
+
+    done = run(options.plan, options.set, index=options.index, jobs=options.jobs, retry=options.retry)
+    if options.index is not None and not done:
+        sys.exit(1)  # a job scheduler tells failed tasks by their status
+
+
+def compare_report(options: argparse.Namespace) -> None:
+    """Write report.html, results.csv and results.json of the runs that are finished."""
+    from vqgen.compare.command import report
+
+    print(f"wrote {report(options.plan, options.set)}")
 
 
 def import_tokenizer(options: argparse.Namespace) -> None:
@@ -267,12 +296,32 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     listing = actions.add_parser("list", help="name every order", description=orders_list.__doc__)
     listing.set_defaults(run=orders_list)
     show = actions.add_parser("show", help="draw an order", description=orders_show.__doc__)
-    show.add_argument("name", help="see `vqgen orders list`")
-    show.add_argument("--height", type=int, default=16, help="rows of the grid (default: %(default)s)")
-    show.add_argument("--width", type=int, default=16, help="columns of the grid (default: %(default)s)")
+    show.add_argument("name", help="see `vqgen orders list`; or an order file, ending in .json")
+    show.add_argument("--height", type=int, help="rows of the grid (default: 16, or those of the file)")
+    show.add_argument("--width", type=int, help="columns of the grid (default: 16, or those of the file)")
     show.add_argument("--seed", type=int, default=0, help="for orders that are drawn (default: %(default)s)")
     show.add_argument("--out", type=Path, help="PNG or SVG to write; without it the step of each cell is printed")
     show.set_defaults(run=orders_show)
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("compare", help="train one prior per scan order and compare them")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, run in (("plan", compare_plan), ("run", compare_run), ("report", compare_report)):
+        text = (run.__doc__ or "").strip()
+        action = actions.add_parser(name, help=text.partition(",")[0].rstrip("."), description=text)
+        what = "YAML file, such as configs/compare/smoke.yaml"
+        action.add_argument("plan", type=Path, help=f"{what}, or the results' folder" if name == "report" else what)
+        action.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="in place of the file's, as budget.steps=9"
+        )
+        action.set_defaults(run=run)
+        if name == "run":
+            action.add_argument("--index", type=int, nargs="+", help="do only these runs, as one job of several")
+            action.add_argument(
+                "--jobs", type=int, default=1, help="processes beside each other (default: %(default)s)"
+            )
+            action.add_argument("--retry", action="store_true", help="try failed runs again")
 
 
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
