@@ -367,7 +367,8 @@ class Pipeline:
             mask: (b, H, W), or (H, W) for all, True where a pixel is unknown; unknown pixels are not read.
             condition: as in `generate`.
             order: as in `generate`; by name, or of the images' grid.
-            steps: as in `generate`, for images of the trained size; those with more unknown cells take as many steps.
+            steps: draw what is unknown in so many steps, several cells at once; one cell a step when None. For images
+                of the trained size, and a prior that takes any order.
             seed: of the randomness; image i depends on (seed, i), its known pixels, mask and condition.
             options: margin, fill, blend and batch_size of `vqgen.editing.inpaint`; temperature, top_k, top_p, guidance.
 
@@ -379,8 +380,8 @@ class Pipeline:
         """
         visited, own = self._order_on((images.shape[2], images.shape[3]), order)
         labels = self.labels(condition, len(images))
-        options = options if steps is None else {**options, "steps": steps}
-        return inpaint(self.tokenizer, self.prior, images, mask, visited, labels, own=own, seed=seed, **options)
+        options = {"own": own, "steps": steps, "seed": seed, **options}
+        return inpaint(self.tokenizer, self.prior, images, mask, visited, labels, **options)
 
     def edit(
         self, images: Float[Tensor, "b c H W"], mask: Bool[Tensor, ...], condition: Condition, **options: Any

@@ -11,7 +11,7 @@ from torch import Tensor
 from vqgen.editing.known_first import known_first
 from vqgen.orders import ScanOrder
 from vqgen.prior import Prior
-from vqgen.sampling import sample_autoregressive
+from vqgen.sampling import group_sizes, sample_groups
 
 
 def complete_codes(
@@ -22,6 +22,7 @@ def complete_codes(
     condition: Int[Tensor, " b"] | None = None,
     *,
     fixed: bool = False,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
     **sampling: Any,
@@ -38,9 +39,11 @@ def complete_codes(
         order: of the grid.
         condition: (b,) int64 labels, -1 for none; or None.
         fixed: whether the prior knows this order only; the known cells are then its beginning.
+        steps: in how many steps to draw what is unknown, several cells at once; one cell a step when None, or where
+            fewer cells are unknown. For priors that take any order.
         seed: of the randomness.
         batch_size: how many are drawn at a time at most.
-        sampling: temperature, top_k, top_p and guidance, as in `sample_autoregressive`.
+        sampling: temperature, top_k, top_p and guidance, as in `sample_groups`.
 
     Returns:
         (b, h, w) int64, on the device of `codes`.
@@ -56,15 +59,24 @@ def complete_codes(
         >>> drawn[~unknown].tolist()
         [1, 4]
     """
+    if steps is not None and (fixed or steps < 1):
+        raise ValueError(
+            f"steps must be >= 1, and is for priors trained with order random-per-sample, got {steps} for one that "
+            f"{'knows one order' if fixed else 'takes any'}; leave it out to draw one cell a step"
+        )
     first = known_first(unknown, order, fixed=fixed)
     sequence = codes.flatten(1).gather(1, first.positions)  # (b, n), known codes in front
     device = prior.code_embedding.weight.device
     for part in alike(first.known, batch_size):
         known = first.known[part.start]
-        sequence[part] = sample_autoregressive(
+        left = sequence.shape[1] - known
+        if left == 0:
+            continue
+        sequence[part] = sample_groups(
             prior,
             first.positions[part].to(device),
             None if condition is None else condition[part].to(device),
+            groups=group_sizes(left, left if steps is None else min(steps, left)),
             prefix=sequence[part, :known].to(device),
             seed=seed,
             first_index=part.start,

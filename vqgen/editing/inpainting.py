@@ -30,6 +30,7 @@ def inpaint(
     condition: Int[Tensor, " b"] | None = None,
     *,
     own: ScanOrder | None = None,
+    steps: int | None = None,
     margin: int = 0,
     fill: str = "edge",
     blend: str = "feather",
@@ -51,6 +52,7 @@ def inpaint(
         order: of the images' grid: the known cells come first in it, then the unknown ones.
         condition: (b,) int64 labels, -1 for none; or None.
         own: the one order the prior knows, None if it takes any.
+        steps: in how many steps to draw, see `complete_codes`; for images of the trained size.
         margin: cells around the hole that are drawn anew too, see `grid_mask`.
         fill: what the hole is filled with before encoding, ``edge`` or ``mean``, see `fill_unknown`.
         blend: ``feather`` keeps the known pixels exactly and lets the decoder's error fade out over half a cell on the
@@ -58,8 +60,7 @@ def inpaint(
             made, everywhere.
         seed: of the randomness: image i depends on (seed, i), its known pixels, mask and condition.
         batch_size: how many are encoded, drawn and decoded at a time at most.
-        sampling: temperature, top_k, top_p and guidance, as in `sample_autoregressive`; of the trained size also steps,
-            see `complete_codes`.
+        sampling: temperature, top_k, top_p and guidance, as in `sample_autoregressive`.
 
     Returns:
         (b, c, H, W) in [-1, 1], on the CPU.
@@ -70,10 +71,15 @@ def inpaint(
     """
     if blend not in BLENDS:
         raise ValueError(f"blend must be one of {', '.join(BLENDS)}, got {blend!r}")
+    trained = (order.height, order.width) == (prior.height, prior.width)
+    if steps is not None and not trained:
+        raise ValueError(
+            f"steps is for images of the trained size, got {steps} for a grid of {order.height} x {order.width} cells "
+            f"and a prior of {prior.height} x {prior.width}; leave it out, windows are drawn one cell a step"
+        )
     images, unknown = images.cpu(), _mask_of(images, mask)
     filled = fill_unknown(images, ~unknown, fill)
     device = next(tokenizer.parameters()).device
-    trained = (order.height, order.width) == (prior.height, prior.width)
     encode, decode = (
         (tokenizer.encode, tokenizer.decode)
         if trained
@@ -86,7 +92,7 @@ def inpaint(
     hidden = grid_mask(unknown, downsampling=tokenizer.downsampling, margin=margin, depth=tokenizer.depth).to(device)
     together: dict[str, Any] = {"seed": seed, "batch_size": batch_size, **sampling}
     if trained:
-        codes = complete_codes(prior, codes, hidden, order, condition, fixed=own is not None, **together)
+        codes = complete_codes(prior, codes, hidden, order, condition, fixed=own is not None, steps=steps, **together)
     else:
         codes = complete_larger(prior, codes, hidden, order, condition, own=own, depth=tokenizer.depth, **together)
     drawn = torch.cat([decode(part) for part in torch.split(codes, batch_size)]).cpu()

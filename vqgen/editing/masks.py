@@ -27,6 +27,7 @@ def grid_mask(
         ValueError: if the margin is negative, or the mask's size is not divisible by the downsampling.
 
     Example:
+        >>> import torch
         >>> mask = torch.zeros(1, 4, 6, dtype=torch.bool)
         >>> mask[0, 1, 4] = True  # one pixel
         >>> grid_mask(mask, downsampling=2).long().tolist()

@@ -57,6 +57,26 @@ def test_the_likeliest_code_is_that_of_the_prior_given_the_known_cells():
     assert int(drawn[0, 1, 1]) == int(logits[0, -1].argmax())
 
 
+def test_several_cells_a_step_spare_passes_and_keep_what_is_known():
+    prior, codes, unknown = lively_prior(), torch.randint(12, (4, 3, 3)), masks(4)
+    order, passes = scan_order("halton", height=3, width=3), []
+    drawn = complete_codes(
+        prior, codes, unknown, order, steps=2, seed=3, batch_size=1, on_step=lambda step, _: passes.append(step)
+    )
+    assert len(passes) == 2 * 4
+    assert torch.equal(drawn[~unknown], codes[~unknown])
+    single = complete_codes(prior, codes, unknown, order, seed=3)
+    assert torch.equal(complete_codes(prior, codes, unknown, order, steps=9, seed=3), single)
+    assert not torch.equal(drawn, single)
+
+
+@pytest.mark.parametrize(("steps", "fixed"), [(0, False), (3, True)])
+def test_steps_that_make_no_sense_are_refused(steps, fixed):
+    codes, order = torch.zeros(1, 3, 3, dtype=torch.int64), scan_order("raster", height=3, width=3)
+    with pytest.raises(ValueError, match="steps must be >= 1, and is for priors trained with order random-per-sample"):
+        complete_codes(lively_prior(), codes, codes == 0, order, steps=steps, fixed=fixed)
+
+
 def test_nothing_unknown_gives_the_codes_back():
     codes = torch.randint(12, (2, 3, 3))
     unknown = torch.zeros(2, 3, 3, dtype=torch.bool)

@@ -165,6 +165,14 @@ def test_other_masks_blends_and_counts_are_refused(pipeline, images):
         canvas_around(images, top=-8)
 
 
+def test_steps_are_passed_on_and_refused_for_windows(pipeline, images):
+    drawn = pipeline.inpaint(images, hole(), steps=3, seed=1)
+    assert torch.equal(drawn[..., ~hole()], images[..., ~hole()])
+    assert not torch.equal(drawn, pipeline.inpaint(images, hole(), seed=1))
+    with pytest.raises(ValueError, match="steps is for images of the trained size, got 3 for a grid of 10 x 8"):
+        pipeline.outpaint(images, bottom=16, steps=3)
+
+
 def test_an_order_of_another_size_is_made_by_name():
     trained = scan_order("random", height=4, width=4, seed=3)
     assert order_of_size(None, trained, height=4, width=6) == scan_order("random", height=4, width=6, seed=3)
