@@ -12,7 +12,7 @@ from typing import NoReturn
 from vqgen import __version__
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
-COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "tokenize", "evaluate", "compare")
+COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "inpaint", "tokenize", "evaluate", "compare")
 
 EPILOG = """\
 training:
@@ -69,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_quickstart(commands)
     _add_sample(commands)
+    _add_inpaint(commands)
     _add_orders(commands)
     commands.add_parser("tokenize", help="encode a data set's images once", add_help=False)
     commands.add_parser("evaluate", help="measure a trained tokenizer on images", add_help=False)
@@ -127,6 +128,46 @@ def sample(options: argparse.Namespace) -> None:
         several = options.steps is not None and options.steps < pipeline.prior.height * pipeline.prior.width
         order = pipeline.resolve_order(options.order, several=several)
         print(f"wrote {save_filling_gif(images, order, options.gif, columns=columns)}")
+
+
+def inpaint(options: argparse.Namespace) -> None:
+    """Draw the masked part of an image anew, given the rest."""
+    import torch
+
+    from vqgen.data.decode import decode_file
+    from vqgen.data.resize import resize_and_crop
+    from vqgen.pictures import check_picture_path, picture_grid, save_picture
+    from vqgen.pipeline import Pipeline
+
+    check_picture_path(options.out)
+    pipeline = Pipeline.from_pretrained(options.folder)
+    channels = 1 if int(pipeline.tokenizer.encoder.in_channels) == 1 else 3  # type: ignore[arg-type]
+    pixels, white = decode_file(options.image, channels), decode_file(options.mask, 1)
+    if pixels.shape[1:] != white.shape[1:]:
+        raise ValueError(
+            f"expected a mask of the image's size, {pixels.shape[2]} x {pixels.shape[1]} pixels, got "
+            f"{white.shape[2]} x {white.shape[1]}; paint white what is to be drawn, black what is kept"
+        )
+    image = resize_and_crop(pixels, pipeline.image_size).float() / 127.5 - 1
+    mask = resize_and_crop(white, pipeline.image_size)[0] > 127
+    drawn = pipeline.inpaint(
+        image.expand(options.n, -1, -1, -1),
+        mask,
+        options.condition,
+        options.order,
+        steps=options.steps,
+        margin=options.margin,
+        fill=options.fill,
+        blend=options.blend,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        guidance=options.guidance,
+        seed=options.seed,
+    )
+    if options.rows:
+        drawn = torch.cat((image[None], torch.where(mask, 0.0, image)[None], drawn))
+    print(f"wrote {save_picture(picture_grid(drawn, len(drawn)), options.out)}")
 
 
 def orders_list(options: argparse.Namespace) -> None:
@@ -257,7 +298,8 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--condition", nargs="+", help="class name or number; several are taken in turn (default: no class)"
     )
     parser.add_argument(
-        "--order", help="scan order, or most-certain or most-informative cells first (default: the one trained in)"
+        "--order",
+        help="scan order or order file, or most-certain or most-informative cells first (default: the one trained in)",
     )
     parser.add_argument(
         "--steps", type=int, help="draw several cells at a time, in so many steps; for priors trained in any order"
@@ -288,6 +330,32 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--out", type=Path, default=Path("samples.png"), help="picture (default: %(default)s)")
     parser.add_argument("--gif", type=Path, help="also show how the images fill in, step by step")
     parser.set_defaults(run=sample)
+
+
+def _add_inpaint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("inpaint", help="draw the masked part of an image", description=inpaint.__doc__)
+    parser.add_argument("folder", type=Path, help="a pipeline whose prior was trained with order random-per-sample")
+    parser.add_argument("image", type=Path, help="scaled and cut to the trained size")
+    parser.add_argument("--mask", type=Path, required=True, help="picture of the image's size, white where to draw")
+    parser.add_argument("--n", type=int, default=1, help="number of results (default: %(default)s)")
+    parser.add_argument("--condition", help="class name or number (default: no class)")
+    parser.add_argument("--order", help="scan order of the hole (default: raster; halton with --steps)")
+    parser.add_argument("--steps", type=int, help="draw several cells at a time, in so many steps")
+    parser.add_argument(
+        "--margin", type=int, default=0, help="cells around the hole to draw too (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fill", default="edge", help="of the hole before encoding: edge or mean (default: %(default)s)"
+    )
+    parser.add_argument("--blend", default="feather", help="feather, paste or none (default: %(default)s)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the likeliest (default: %(default)s)")
+    parser.add_argument("--top-k", type=int, help="keep the k likeliest codes (default: all)")
+    parser.add_argument("--top-p", type=float, help="keep codes up to this probability (default: all)")
+    parser.add_argument("--guidance", type=float, default=1.0, help="classifier-free scale (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--rows", action="store_true", help="show the image and the masked image before the results")
+    parser.add_argument("--out", type=Path, default=Path("inpainted.png"), help="picture (default: %(default)s)")
+    parser.set_defaults(run=inpaint)
 
 
 def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

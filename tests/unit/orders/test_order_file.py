@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vqgen.cli import main
 from vqgen.orders import ScanOrder, order_policy, order_policy_from_description, scan_order
 
 
@@ -139,3 +140,12 @@ def test_a_damaged_description_is_refused(order):
     description = {**order.describe(), "positions": [0, 1, 2, 3, 4, 5]}
     with pytest.raises(ValueError, match="the description of order 'searched' was changed after it was saved"):
         ScanOrder.from_description(description)
+
+
+def test_orders_show_takes_a_file_with_its_own_grid(path, capsys):
+    main(["orders", "show", str(path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["2 1 3", "4 0 5"]
+    with pytest.raises(SystemExit):
+        main(["orders", "show", str(path), "--height", "3"])
+    assert "visits 2 x 3, but the grid is 3 x 3" in capsys.readouterr().err
