@@ -134,14 +134,16 @@ def inpaint(options: argparse.Namespace) -> None:
     """Draw the masked part of an image anew, given the rest."""
     import torch
 
-    from vqgen.data.decode import decode_file
+    from vqgen.data.decode import Channels, decode_file
     from vqgen.data.resize import resize_and_crop
     from vqgen.pictures import check_picture_path, picture_grid, save_picture
     from vqgen.pipeline import Pipeline
 
     check_picture_path(options.out)
+    if options.n < 1:
+        raise ValueError(f"--n must be >= 1, got {options.n}")
     pipeline = Pipeline.from_pretrained(options.folder)
-    channels = 1 if int(pipeline.tokenizer.encoder.in_channels) == 1 else 3  # type: ignore[arg-type]
+    channels: Channels = 1 if int(pipeline.tokenizer.encoder.in_channels) == 1 else 3  # type: ignore[arg-type]
     pixels, white = decode_file(options.image, channels), decode_file(options.mask, 1)
     if pixels.shape[1:] != white.shape[1:]:
         raise ValueError(

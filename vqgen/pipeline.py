@@ -378,7 +378,7 @@ class Pipeline:
         Raises:
             ValueError: if the prior has one order, and the known cells are not its beginning; or as `generate`.
         """
-        visited, own = self._order_on((images.shape[2], images.shape[3]), order)
+        visited, own = self._order_on((images.shape[2], images.shape[3]), order, several=steps is not None)
         labels = self.labels(condition, len(images))
         options = {"own": own, "steps": steps, "seed": seed, **options}
         return inpaint(self.tokenizer, self.prior, images, mask, visited, labels, **options)
@@ -522,11 +522,11 @@ class Pipeline:
         return order
 
     def _order_on(
-        self, image_size: tuple[int, int], order: str | ScanOrder | None
+        self, image_size: tuple[int, int], order: str | ScanOrder | None, *, several: bool = False
     ) -> tuple[ScanOrder, ScanOrder | None]:
         """The order in which to visit the grid of images of a size, and the one that ties the prior, if one does."""
         if image_size == self.image_size:
-            visited = self.resolve_order(order)
+            visited = self.resolve_order(order, several=several and self.order.takes_any)
             return visited, None if self.order.takes_any else visited
         height, width = self.tokenizer.grid_size(image_size)
         default = next((known for known in self.order.orders if known.name == order), self.order.default)
