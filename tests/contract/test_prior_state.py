@@ -40,9 +40,10 @@ def test_every_constructor_argument_is_kept_so_that_the_prior_can_be_rebuilt() -
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("num_classes", [0, 5])
-def test_every_parameter_receives_a_gradient(style: str, num_classes: int) -> None:
+@pytest.mark.parametrize("signals", [("step", "target", "rotary"), ("instruction",)], ids="+".join)
+def test_every_parameter_receives_a_gradient(style: str, num_classes: int, signals: tuple[str, ...]) -> None:
     torch.manual_seed(0)
-    prior = Prior(20, 3, 4, num_classes, dim=16, depth=2, heads=2, style=style, signals=("step", "target", "rotary"))
+    prior = Prior(20, 3, 4, num_classes, dim=16, depth=2, heads=2, style=style, signals=signals)
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     condition = torch.tensor([0, 1]) if num_classes else None

@@ -36,7 +36,7 @@ class Prior(Portable):
         depth: number of blocks.
         heads: attention heads per block; divides d.
         style: ``gpt`` or ``llama``, see `STYLES`.
-        signals: names from `SIGNALS`, combined; at most one of them rotary.
+        signals: names from `SIGNALS`, combined; at most one of them rotary, and `instruction` alone.
         dropout: probability in [0, 1) of dropping features of the input and of what each layer adds, in training mode.
         label_dropout: probability in [0, 1] of hiding a label in training mode.
         code_dim: width of the tokenizer's latents that `use_codebook` was given, see `CodeFeatures`; None without.
@@ -133,12 +133,19 @@ class Prior(Portable):
             if self.signals.count(name) > 1:
                 raise ValueError(f"signals must differ from each other, got {name!r} twice")
             signal = SIGNALS[name](dim=self.dim, heads=self.heads, height=self.height, width=self.width)
+            if signal.rows != SIGNALS[self.signals[0]].rows:
+                raise ValueError(
+                    f"signals must lay out steps alike, got {self.signals[0]!r} with {SIGNALS[self.signals[0]].rows} "
+                    f"rows a step and {name!r} with {signal.rows}; use either alone"
+                )
+            self.rows = Rows(signal.rows)
             if isinstance(signal, AdditiveSignal):
-                self.additive_signals[name] = signal
-            elif self.rotary_signal is None:
-                self.rotary_signal = signal
-            else:
+                # A key of nn.ModuleDict cannot be the name of a method of modules, as `double` is.
+                self.additive_signals[f"{name}_signal" if hasattr(nn.Module, name) else name] = signal
+            rotary = signal.rotary if isinstance(signal, AdditiveSignal) else signal
+            if rotary is not None and self.rotary_signal is not None:
                 raise ValueError(f"at most one signal can rotate queries and keys, got {name!r} as a second one")
+            self.rotary_signal = rotary or self.rotary_signal
 
     def _initialise(self) -> None:
         nn.init.normal_(self.code_embedding.weight, std=0.02)

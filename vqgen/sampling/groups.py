@@ -73,7 +73,7 @@ def sample_groups(
         >>> sample_groups(prior, positions, labels, groups=(1, 2, 3), guidance=2.0).shape
         torch.Size([2, 6])
 
-    Source: decoding several cells of a random order at once, Pang et al., RandAR (2412.01827), section 3.3; here at
+    Source: decoding several cells of a random order at once, Pang et al., RandAR (2412.01827); here at
     length n, without tokens that ask.
     """
     check_filters(temperature=temperature, top_k=top_k, top_p=top_p)

@@ -2,8 +2,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqgen.prior import SIGNALS, AdditiveSignal, CellSignal, StepSignal, TargetRotarySignal, TargetSignal, steps_of
-from vqgen.prior.signals import CellTable, RotarySignal
+from vqgen.prior import (
+    SIGNALS,
+    AdditiveSignal,
+    CellSignal,
+    DoubleSignal,
+    InstructionSignal,
+    Prior,
+    StepSignal,
+    TargetRotarySignal,
+    TargetSignal,
+    steps_of,
+)
+from vqgen.prior.signals import CellTable, OwnRotarySignal, RotarySignal
 
 GRID = {"height": 3, "width": 5}
 
@@ -84,3 +95,60 @@ def test_rotary_equals_a_complex_rotation_by_row_and_column() -> None:
 def test_rotary_refuses_heads_that_do_not_divide_into_pairs_of_axes() -> None:
     with pytest.raises(ValueError, match="divisible by 4, got dim=12 and heads=2, 6 each"):
         TargetRotarySignal(dim=12, heads=2, **GRID)
+
+
+def test_double_signal_has_the_content_in_one_half_of_the_features_and_the_target_in_the_other() -> None:
+    vectors = DoubleSignal(dim=8, heads=2, **GRID)(steps_of(torch.tensor([4, 9, 4]), first=0, count=3, batch_size=1))[0]
+    assert torch.equal(vectors[0, :4], torch.zeros(4))  # the start sits nowhere
+    assert torch.equal(vectors[1, :4], vectors[0, 4:])  # cell 4, first as the target and then as the content
+    assert torch.equal(vectors[2, :4], vectors[1, 4:])
+    angles = torch.tensor([9.0, 9.0 / 100.0])
+    torch.testing.assert_close(vectors[2, :4], 0.02 * torch.cat((angles.sin(), angles.cos())))
+
+
+def test_double_signal_tells_all_cells_apart() -> None:
+    encodings = DoubleSignal(dim=8, heads=2, height=16, width=16).encodings
+    assert torch.cdist(encodings, encodings).fill_diagonal_(1.0).min() > 1e-5
+
+
+def test_double_signal_refuses_a_width_without_two_halves_of_pairs() -> None:
+    with pytest.raises(ValueError, match="width divisible by 4, got dim=6"):
+        DoubleSignal(dim=6, heads=2, **GRID)
+
+
+def test_instructions_stand_beside_empty_rows_and_are_one_vector_turned_by_the_cell_asked_for() -> None:
+    signal = InstructionSignal(dim=16, heads=2, **GRID)
+    vectors = signal(steps_of(torch.tensor([0, 9, 1]), first=0, count=3, batch_size=1))[0]
+    assert vectors.shape == (6, 16)
+    assert vectors[::2].count_nonzero() == 0
+    torch.testing.assert_close(vectors[1], signal.vector.flatten())  # cell 0 turns nothing
+    torch.testing.assert_close(vectors[1::2].norm(dim=1), signal.vector.norm().expand(3))
+    assert not torch.allclose(vectors[1], vectors[3], atol=1e-3)
+
+
+def test_instruction_rows_and_content_rows_turn_by_their_own_cells() -> None:
+    signal, steps = (
+        OwnRotarySignal(dim=16, heads=2, **GRID),
+        steps_of(torch.tensor([7, 9]), first=0, count=2, batch_size=1),
+    )
+    rotation, (cosine, _) = signal(steps), signal.of_cell(torch.tensor([-1, 7, 7, 9]))
+    for turned in (rotation.cosine[0, :, 0, 0], rotation.cosine[0, :, 1, 0]):  # queries and keys alike
+        torch.testing.assert_close(turned, cosine)
+
+
+def test_instruction_doubles_the_rows_of_the_blocks_and_nothing_outside() -> None:
+    prior, rows = Prior(20, 3, 5, dim=16, depth=1, heads=2, signals=("instruction",)), []
+    prior.blocks[0].register_forward_hook(lambda module, inputs, output: rows.append(output.shape[1]))
+    assert prior(torch.randint(20, (2, 15)), torch.randperm(15)).shape == (2, 15, 20)
+    cache = prior.new_cache(2)
+    prior.advance(torch.randint(20, (2, 4)), torch.arange(15), cache, cells=torch.tensor([4, 5, 6]))
+    assert rows == [30, 2 * 4 + 1 + 3]
+    assert cache.length == 5
+
+
+@pytest.mark.parametrize("signals", [("instruction", "target"), ("rotary", "instruction")])
+def test_instruction_combines_with_no_other_signal(signals: tuple[str, str]) -> None:
+    with pytest.raises(
+        ValueError, match=r"signals must lay out steps alike, got .* rows a step and .*; use either alone"
+    ):
+        Prior(20, 3, 5, dim=16, depth=1, heads=2, signals=signals)

@@ -2,6 +2,9 @@
 
 from vqgen.prior.signals.base import AdditiveSignal, RotarySignal, Rotation
 from vqgen.prior.signals.cell import CellSignal, CellTable
+from vqgen.prior.signals.cell_rotation import CellRotation
+from vqgen.prior.signals.double import DoubleSignal
+from vqgen.prior.signals.instruction import InstructionSignal, OwnRotarySignal
 from vqgen.prior.signals.rotary import TargetRotarySignal
 from vqgen.prior.signals.step import StepSignal
 from vqgen.prior.signals.target import TargetSignal
@@ -11,14 +14,20 @@ SIGNALS: dict[str, type[AdditiveSignal] | type[RotarySignal]] = {
     "cell": CellSignal,
     "target": TargetSignal,
     "rotary": TargetRotarySignal,
+    "instruction": InstructionSignal,
+    "double": DoubleSignal,
 }
 """Signals by the name a configuration uses; add a class here to make it available everywhere."""
 
 __all__ = [
     "SIGNALS",
     "AdditiveSignal",
+    "CellRotation",
     "CellSignal",
     "CellTable",
+    "DoubleSignal",
+    "InstructionSignal",
+    "OwnRotarySignal",
     "RotarySignal",
     "Rotation",
     "StepSignal",

@@ -2,23 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.prior.steps import Steps
-
-
-class AdditiveSignal(nn.Module, ABC):
-    """Base of the signals that add a vector to a step's input; built as ``Signal(dim=, heads=, height=, width=)``."""
-
-    @abstractmethod
-    def __init__(self, *, dim: int, heads: int, height: int, width: int) -> None:
-        super().__init__()
-
-    @abstractmethod
-    def forward(self, steps: Steps) -> Float[Tensor, "b m d"]:
-        """Vectors (b, m, d) to add, or (1, m, d) when all images share the order."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,13 @@ class Rotation:
 
 
 class RotarySignal(nn.Module, ABC):
-    """Base of the signals that rotate queries and keys; built as ``Signal(dim=, heads=, height=, width=)``."""
+    """Base of the signals that rotate queries and keys; built as ``Signal(dim=, heads=, height=, width=)``.
+
+    Attributes:
+        rows: rows that the signal lays each step out in, see `vqgen.prior.Rows`.
+    """
+
+    rows: ClassVar[int] = 1
 
     @abstractmethod
     def __init__(self, *, dim: int, heads: int, height: int, width: int) -> None:
@@ -62,3 +57,23 @@ class RotarySignal(nn.Module, ABC):
     @abstractmethod
     def forward(self, steps: Steps) -> Rotation:
         """The rotation of these steps' queries and keys."""
+
+
+class AdditiveSignal(nn.Module, ABC):
+    """Base of the signals that add a vector to a step's input; built as ``Signal(dim=, heads=, height=, width=)``.
+
+    Attributes:
+        rows: rows that the signal lays each step out in, see `vqgen.prior.Rows`.
+        rotary: a rotary signal that belongs to this one, or None.
+    """
+
+    rows: ClassVar[int] = 1
+
+    @abstractmethod
+    def __init__(self, *, dim: int, heads: int, height: int, width: int) -> None:
+        super().__init__()
+        self.rotary: RotarySignal | None = None
+
+    @abstractmethod
+    def forward(self, steps: Steps) -> Float[Tensor, "b m d"]:
+        """Vectors (b, rows * m, d) to add, or (1, rows * m, d) when all images share the order."""

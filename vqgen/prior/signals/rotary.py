@@ -1,13 +1,10 @@
 """Signal `rotary`: two-dimensional rotary embedding in which the query looks from the cell it is about to predict."""
 
 import torch
-from torch import Tensor
 
 from vqgen.prior.signals.base import RotarySignal, Rotation
+from vqgen.prior.signals.cell_rotation import CellRotation
 from vqgen.prior.steps import Steps
-
-BASE = 100.0
-"""Ratio between the fastest and the slowest rotation, over grids of some tens of cells a side."""
 
 
 class TargetRotarySignal(RotarySignal):
@@ -36,32 +33,12 @@ class TargetRotarySignal(RotarySignal):
         >>> signal(steps_of(torch.arange(6), first=0, count=4, batch_size=2)).cosine.shape
         torch.Size([1, 4, 2, 1, 8])
 
-    Source: Su et al., RoFormer (2104.09864), section 3.2; Heo et al., Rotary Position Embedding for Vision Transformer
-    (2403.13298), which has the split by axes and the base of 100.
+    Source: Su et al., RoFormer (2104.09864), section 3.2, for the rotation; `CellRotation` for its angles.
     """
-
-    cosine: Tensor
-    signed_sine: Tensor
 
     def __init__(self, *, dim: int, heads: int, height: int, width: int) -> None:
         super().__init__(dim=dim, heads=heads, height=height, width=width)
-        head_dim = dim // heads
-        if dim % heads or head_dim % 4:
-            raise ValueError(
-                f"the rotary signal needs heads whose width is divisible by 4, got dim={dim} and heads={heads}, "
-                f"{dim / heads:g} each; choose dim = heads * 4 * something"
-            )
-        pairs = head_dim // 4  # per axis
-        frequencies = BASE ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
-        cells = torch.arange(height * width)
-        angles = torch.cat((torch.outer(cells // width, frequencies), torch.outer(cells % width, frequencies)), dim=1)
-        angles = torch.cat(
-            (angles, torch.zeros(1, 2 * pairs))
-        )  # the index -1, no cell, reaches this last row: no rotation
-        sine = angles.sin()
-        # Not saved: they follow from the grid.
-        self.register_buffer("cosine", angles.cos().repeat(1, 2).float(), persistent=False)
-        self.register_buffer("signed_sine", torch.cat((-sine, sine), dim=1).float(), persistent=False)
+        self.of_cell = CellRotation(dim=dim, heads=heads, height=height, width=width)
 
     def forward(self, steps: Steps) -> Rotation:
         """Look the rotations up.
@@ -73,4 +50,4 @@ class TargetRotarySignal(RotarySignal):
             Cosines and sines, (b, m, 2, 1, e) each.
         """
         cells = torch.stack((steps.target, steps.content), dim=-1)[..., None]  # (b, m, 2, 1): query, then key
-        return Rotation(self.cosine[cells], self.signed_sine[cells])
+        return Rotation(*self.of_cell(cells))
