@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 from vqgen.compare.significance import scipy_stats
 
@@ -17,12 +18,14 @@ class PublishedRanking:
     Attributes:
         study: who, and where it stands.
         figure: what was measured.
+        quantity: `nll` or `fid`.
         values: our order's name to (the study's name, its figure).
         note: how far the orders are the same.
     """
 
     study: str
     figure: str
+    quantity: Literal["nll", "fid"]
     values: Mapping[str, tuple[str, float]]
     note: str
 
@@ -31,6 +34,7 @@ PUBLISHED = (
     PublishedRanking(
         "Esser et al., Taming Transformers (arXiv:2012.09841, appendix F)",
         "validation NLL, nats per code, one model per order, 16 x 16",
+        "nll",
         {
             "raster": ("row major", 4.767),
             "morton": ("z-curve", 4.810),
@@ -44,6 +48,7 @@ PUBLISHED = (
     PublishedRanking(
         "Ordering study by minkyujeon, 2026",
         "FID of 5,000 samples, small scale, one model per order",
+        "fid",
         {
             "diagonal": ("diagonal", 24.97),
             "raster": ("raster", 25.40),
@@ -57,6 +62,7 @@ PUBLISHED = (
     PublishedRanking(
         "Yu et al., RAR (arXiv:2411.00776, table 3)",
         "FID of ImageNet samples, random orders annealed to the order named",
+        "fid",
         {
             "raster": ("row major", 2.18),
             "morton": ("z-curve", 2.29),
@@ -76,6 +82,7 @@ class Agreement:
 
     Attributes:
         published: the study.
+        quantity: what our figures are: the study's quantity, or `nll` where we have no FID.
         rows: (our order, the study's name, its figure, its rank, our figure, our rank), the study's best first.
         agreeing: pairs of orders that both rank the same way.
         pairs: pairs of orders.
@@ -83,18 +90,22 @@ class Agreement:
     """
 
     published: PublishedRanking
+    quantity: Literal["nll", "fid"]
     rows: tuple[tuple[str, str, float, int, float, int], ...]
     agreeing: int
     pairs: int
     rho: float
 
 
-def agreement(published: PublishedRanking, ours: Mapping[str, float]) -> Agreement | None:
+def agreement(
+    published: PublishedRanking, ours: Mapping[str, float], quantity: Literal["nll", "fid"] = "nll"
+) -> Agreement | None:
     """Lay a published ranking beside ours.
 
     Args:
         published: the study.
         ours: our figure for each order, less is better.
+        quantity: what our figures are.
 
     Returns:
         The agreement, or None where fewer than two orders are shared.
@@ -113,6 +124,7 @@ def agreement(published: PublishedRanking, ours: Mapping[str, float]) -> Agreeme
     pairs = list(combinations(range(len(shared)), 2))
     return Agreement(
         published,
+        quantity,
         tuple(
             (order, *published.values[order], rank, ours[order], ranks[order]) for rank, order in enumerate(shared, 1)
         ),

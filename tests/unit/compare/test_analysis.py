@@ -3,40 +3,13 @@
 import math
 
 import pytest
+from made_results import made_result
 from scipy import stats
 
-from vqgen.compare import RunResult, agreement, analyse
+from vqgen.compare import agreement, analyse
 from vqgen.compare.analysis import half_spent
 from vqgen.compare.published import PUBLISHED
 from vqgen.orders import measure_locality, scan_order
-
-
-def made_result(order, seed, nll, **changes):
-    """A result on a grid of 4 x 4 whose images all cost `nll`, but for a slope over the images."""
-    positions = scan_order(order, height=4, width=4, seed=seed).positions.tolist()
-    values = {
-        "contender": order,
-        "order": order,
-        "signals": ["target", "rotary"],
-        "seed": seed,
-        "height": 4,
-        "width": 4,
-        "positions": positions,
-        "nll": nll,
-        "step_nats": [2 * nll] * 8 + [0.0] * 8,
-        "cell_nats": [nll] * 16,
-        "image_nats": [nll + 0.01 * index for index in (-1, 0, 1)],
-        "curve": [[5, None, nll + 1], [10, nll, nll]],
-        "steps": 10,
-        "seconds": 1.0,
-        "steps_per_second": 10.0 + seed,
-        "images_per_second": 100.0,
-        "quality": {"fid_lite0": 10 * nll},
-        "conditions": {},
-        "identity": {},
-        "environment": {},
-    }
-    return RunResult(**{**values, **changes})
 
 
 def test_contenders_are_ranked_and_compared_by_seed():
