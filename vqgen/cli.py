@@ -284,7 +284,7 @@ def _add_quickstart(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser = commands.add_parser("quickstart", help="learn OpenMoji and draw new ones", description=quickstart.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="folder (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=7.75, help="time to spend in all (default: %(default)s)")
-    parser.add_argument("--order", default="raster", help="scan order, see `vqgen orders list` (default: %(default)s)")
+    parser.add_argument("--order", default="bit-reversal", help="see `vqgen orders list` (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the folder without asking")
     parser.set_defaults(run=quickstart)

@@ -219,7 +219,7 @@ def test_sample_refuses_a_tokenizer_the_prior_was_not_trained_on(folder, tmp_pat
 
 def test_quickstart_defaults_are_those_that_the_readme_names():
     options = make_parser().parse_args(["quickstart"])
-    assert (str(options.out), options.order, options.overwrite) == ("runs/quickstart", "raster", False)
+    assert (str(options.out), options.order, options.overwrite) == ("runs/quickstart", "bit-reversal", False)
     assert options.minutes < 8
 
 
