@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with _runtime_for(first):
                 run(None if arguments is None else list(arguments))
             return
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        if given[:2] == ["orders", "search"]:
+            with _runtime_for("sample"):
+                orders_search(None if arguments is None else given)
+            return
         options = make_parser().parse_args(arguments)
         with _runtime_for(first):
             options.run(options)
@@ -199,6 +204,20 @@ def orders_show(options: argparse.Namespace) -> None:
         for row in order.steps.view(order.height, order.width).tolist():
             print(" ".join(f"{step:{digits}d}" for step in row))
     print(measure_locality(order))
+
+
+def orders_search(arguments: list[str] | None) -> None:
+    """Find a fixed order for a data set with a prior that takes any order.
+
+    Args:
+        arguments: `orders search` and what follows. The image source is named as in a config.
+    """
+    from jsonargparse import auto_cli
+
+    from vqgen.compare.search_command import search
+
+    written = auto_cli({"orders": {"search": search}}, args=arguments, prog="vqgen", as_positional=True)
+    print(f"wrote {written}")
 
 
 def tokenize(arguments: list[str] | None) -> None:
@@ -361,7 +380,7 @@ def _add_inpaint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("orders", help="list and draw scan orders")
+    parser = commands.add_parser("orders", help="list, draw and find scan orders")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="name every order", description=orders_list.__doc__)
     listing.set_defaults(run=orders_list)
@@ -372,6 +391,7 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     show.add_argument("--seed", type=int, default=0, help="for orders that are drawn (default: %(default)s)")
     show.add_argument("--out", type=Path, help="PNG or SVG to write; without it the step of each cell is printed")
     show.set_defaults(run=orders_show)
+    actions.add_parser("search", help="find an order for a data set, with a prior that takes any", add_help=False)
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
