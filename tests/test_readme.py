@@ -30,6 +30,7 @@ NOT_RUN = ("git clone ", "cd ", "python3 -m venv .venv", "source .venv/bin/activ
 PIPELINES = {
     "runs/quickstart": "raster",
     "runs/folder": "raster",
+    "runs/any-order": "random-per-sample",
     "runs/orders/raster": "raster",
     "runs/orders/hilbert": "hilbert",
     "runs/orders/spiral-in": "spiral-in",
@@ -126,6 +127,8 @@ def test_python_blocks_run_in_order(here, capsys):
     assert namespace["images"].shape == (16, 3, 64, 64)
     assert namespace["codes"].shape == (16, 8, 8)
     assert (here / "runs" / "copy" / "prior" / "model.safetensors").is_file()
+    assert namespace["wider"].shape == (4, 3, 64, 128)
+    assert namespace["large"].shape == (2, 3, 128, 128)
     assert len(re.findall(r"nats per code", capsys.readouterr().out)) == 3
 
 

@@ -98,7 +98,7 @@ def sample(options: argparse.Namespace) -> None:
 
     from vqgen.pictures import check_picture_path, picture_grid, save_filling_gif, save_picture
     from vqgen.pipeline import Pipeline
-    from vqgen.sampling import CONFIDENCE_ORDERS, guidance_ramp
+    from vqgen.sampling import CONFIDENCE_ORDERS, group_sizes, guidance_ramp
 
     check_picture_path(options.out)
     if options.gif:
@@ -132,7 +132,8 @@ def sample(options: argparse.Namespace) -> None:
     if options.gif:
         several = options.steps is not None and options.steps < pipeline.prior.height * pipeline.prior.width
         order = pipeline.resolve_order(options.order, several=several)
-        print(f"wrote {save_filling_gif(images, order, options.gif, columns=columns)}")
+        groups = group_sizes(order.positions.numel(), options.steps, options.schedule) if several else None
+        print(f"wrote {save_filling_gif(images, order, options.gif, columns=columns, groups=groups)}")
 
 
 def inpaint(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,46 @@ def check_picture_path(path: str | Path) -> Path:
     return path
 
 
+def contact_sheet(
+    panels: Sequence[tuple[str, Float[Tensor, "b c H W"]]], *, columns: int = 4, across: int = 2, zoom: int = 1
+) -> Image.Image:
+    """Panels side by side, each a few images with its label above: the same seed under every order, say.
+
+    Args:
+        panels: label and images (b, c, H, W) in [-1, 1] of each panel, of one size.
+        columns: panels a row, >= 1.
+        across: images a row within a panel, >= 1.
+        zoom: as in `picture_grid`.
+
+    Returns:
+        The picture, on white.
+
+    Raises:
+        ValueError: if there is no panel, or columns, across or zoom is below 1.
+
+    Example:
+        >>> contact_sheet([("raster", torch.zeros(4, 3, 32, 32)), ("hilbert", torch.zeros(4, 3, 32, 32))]).size
+        (176, 108)
+    """
+    if columns < 1 or not panels:
+        raise ValueError(f"expected at least one panel and columns >= 1, got {len(panels)} and columns={columns}")
+    size, between, line = 14, 12, 20
+    strips = [(label, picture_grid(images, across, zoom=zoom)) for label, images in panels]
+    wide, tall = max(strip.width for _, strip in strips), max(strip.height for _, strip in strips) + line
+    columns = min(columns, len(strips))
+    rows = -(-len(strips) // columns)
+    sheet = Image.new(
+        "RGB", (columns * (wide + between) + between, rows * (tall + between) + between // 2), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    for index, (label, strip) in enumerate(strips):
+        left = between + index % columns * (wide + between)
+        top = between // 2 + index // columns * (tall + between)
+        draw.text((left + 1, top + line - 4), label, fill="black", font=_fitting(label, wide, size), anchor="ls")
+        sheet.paste(strip, (left, top + line))
+    return sheet
+
+
 def save_filling_gif(
     images: Float[Tensor, "b c H W"],
     order: ScanOrder,
@@ -135,10 +176,11 @@ def save_filling_gif(
     columns: int,
     zoom: int = 2,
     seconds: float = 5.0,
+    groups: Sequence[int] | None = None,
 ) -> Path:
     """Animate how the cells of images were filled in, in scan order.
 
-    A cell appears, at the step at which its code was drawn, as it looks in the finished image; the cell just drawn is
+    A cell appears, at the step at which its code was drawn, as it looks in the finished image; the cells just drawn are
     framed.
 
     Args:
@@ -148,35 +190,45 @@ def save_filling_gif(
         columns: images a row.
         zoom: as in `picture_grid`.
         seconds: length, not counting a rest on the finished images.
+        groups: how many cells were drawn at each step, in visiting order; None for one.
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: if the groups do not sum to the cells.
     """
+    cells = order.positions.tolist()
+    groups = [1] * len(cells) if groups is None else list(groups)
+    if sum(groups) != len(cells):
+        raise ValueError(f"expected groups that sum to the {len(cells)} cells, got {sum(groups)}")
     finished = picture_grid(images, columns, zoom=zoom)
     cell_height = images.shape[2] * zoom // order.height
     cell_width = images.shape[3] * zoom // order.width
     tile_height, tile_width = images.shape[2] * zoom + GAP, images.shape[3] * zoom + GAP
     canvas = Image.new("RGB", finished.size, (BACKGROUND,) * 3)
     frames = []
-    for position in order.positions.tolist():
-        row, column = divmod(position, order.width)
+    for end, size in zip(accumulate(groups), groups, strict=True):
         framed = canvas.copy()
         draw = ImageDraw.Draw(framed)
-        for index in range(len(images)):
-            left = GAP + (index % columns) * tile_width + column * cell_width
-            top = GAP + (index // columns) * tile_height + row * cell_height
-            box = (left, top, left + cell_width, top + cell_height)
-            canvas.paste(finished.crop(box), box)
-            framed.paste(finished.crop(box), box)
-            draw.rectangle((left, top, left + cell_width - 1, top + cell_height - 1), outline=FRAME)
+        for position in cells[end - size : end]:
+            row, column = divmod(position, order.width)
+            for index in range(len(images)):
+                left = GAP + (index % columns) * tile_width + column * cell_width
+                top = GAP + (index // columns) * tile_height + row * cell_height
+                box = (left, top, left + cell_width, top + cell_height)
+                canvas.paste(finished.crop(box), box)
+                framed.paste(finished.crop(box), box)
+                draw.rectangle((left, top, left + cell_width - 1, top + cell_height - 1), outline=FRAME)
         frames.append(framed)
-    # One palette for all frames: the finished picture's colours, and the frame's.
-    palette = finished.quantize(255)
-    palette.putpalette([*(palette.getpalette() or [])[: 3 * 255], *FRAME])
+    # One palette for all frames: the finished picture's colours, the frame's, and room for "as before", with which
+    # Pillow spares what did not change.
+    palette = finished.quantize(254)
+    palette.putpalette([*(palette.getpalette() or [])[: 3 * 254], *FRAME])
     colours = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in [*frames, finished]]
     step = max(20, round(1000 * seconds / len(frames)))
     durations = [step] * len(frames) + [2500]
-    return save_picture(colours[0], path, save_all=True, append_images=colours[1:], duration=durations, loop=0)
+    return save_picture(colours[0], path, save_all=True, append_images=colours[1:], duration=durations, loop=0, optimize=True)
 
 
 def to_pixels(images: Float[Tensor, "b c H W"]) -> UInt8[Tensor, "b H W 3"]:
@@ -195,3 +247,10 @@ def to_pixels(images: Float[Tensor, "b c H W"]) -> UInt8[Tensor, "b H W 3"]:
         raise ValueError(f"expected images of one or three channels, got {images.shape[1]}")
     scaled = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return scaled.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()  # (b, c, H, W) -> (b, H, W, 3)
+
+
+def _fitting(label: str, width: int, size: int) -> Any:
+    """The default font, made smaller until a label fits."""
+    while size > 9 and ImageFont.load_default(size=size).getlength(label) > width:
+        size -= 1
+    return ImageFont.load_default(size=size)

@@ -132,7 +132,7 @@ def _walk(
 ) -> Int[Tensor, "b h w"]:
     """Draw all runs of a plan, for images that share it."""
     device = prior.code_embedding.weight.device
-    flat = codes.flatten(1).to(device)
+    flat = codes.flatten(1).clone().to(device)
     labels = None if condition is None else condition.to(device)
     # Weights are laid out once for all runs.
     rows = len(codes) * (1 if guidance == 1.0 else 2)

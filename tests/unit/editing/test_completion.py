@@ -104,7 +104,9 @@ def test_a_large_image_does_not_depend_on_the_batch():
     prior, order = lively_prior(num_classes=4), scan_order("raster", height=5, width=6)
     codes, labels = torch.randint(12, (4, 5, 6)), torch.tensor([0, 1, 2, -1])
     unknown = masks(2, 5, 6)[[0, 0, 1, 0]]
+    given = codes.clone()
     together = complete_larger(prior, codes, unknown, order, labels, seed=3)
+    assert torch.equal(codes, given)
     assert torch.equal(together, complete_larger(prior, codes, unknown, order, labels, seed=3, batch_size=1))
     assert torch.equal(together[:1], complete_larger(prior, codes[:1], unknown[:1], order, labels[:1], seed=3))
     assert not torch.equal(together, complete_larger(prior, codes, unknown, order, labels, seed=4))
