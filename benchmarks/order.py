@@ -1,0 +1,166 @@
+"""Images per second of drawing codes: one by one under every signal, in groups, and two peers at the same size.
+
+    python benchmarks/order.py            # the table in README.md, about 30 minutes on two idle cores
+    python benchmarks/order.py --quick    # a toy size in seconds, to see that it runs; writes nothing
+
+Priors of one depth, width and vocabulary, with random weights, draw 256 codes an image: vqgen one by one under each
+position signal and, with the default signals, in groups of a random order (cosine schedule) in 128, 64 and 32 steps;
+`transformers`' GPT-2 and `x-transformers` one by one, in raster order, the only one they have. No filters on any side.
+The contestants take turns within one process, so that a change in the machine's speed meets them all.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from recording import ROOT, conditions, write_region
+from sampling import Draw, Size, build_gpt2
+
+from vqgen.prior import Prior
+from vqgen.sampling import group_sizes, sample_groups
+
+RESULTS = ROOT / "benchmarks" / "results" / "order.json"
+README = ROOT / "benchmarks" / "README.md"
+SIGNALS = ("step", "cell", "double", "target", "rotary", "target+rotary", "instruction")
+DEFAULT = "target+rotary"
+
+
+def build_vqgen(size: Size, signals: str, share: int) -> Draw:
+    """Drawing in n / share steps, in a random order."""
+    torch.manual_seed(0)
+    prior = Prior(
+        size.vocabulary,
+        size.height,
+        size.width,
+        dim=size.dim,
+        depth=size.depth,
+        heads=size.heads,
+        signals=tuple(signals.split("+")),
+    )
+    torch.nn.init.normal_(prior.head.weight, std=0.02)  # as built, it is all zeros
+    positions, groups = torch.randperm(size.steps), group_sizes(size.steps, max(1, size.steps // share))
+
+    def draw(batch_size: int) -> None:
+        sequence = sample_groups(prior, positions, groups=groups, batch_size=batch_size)
+        assert sequence.shape == (batch_size, size.steps)
+
+    return draw
+
+
+def build_transformers(size: Size, cache: str) -> Draw:
+    return build_gpt2(size, cache)[1]
+
+
+def build_x_transformers(size: Size) -> Draw:
+    x_transformers = importlib.import_module("x_transformers")  # of the extra `bench`
+    torch.manual_seed(0)
+    layers = x_transformers.Decoder(
+        dim=size.dim, depth=size.depth, heads=size.heads, attn_dim_head=size.dim // size.heads, attn_flash=True
+    )
+    network = x_transformers.TransformerWrapper(
+        num_tokens=size.vocabulary, max_seq_len=size.steps + 1, attn_layers=layers
+    )
+    model = x_transformers.AutoregressiveWrapper(network).eval()
+
+    def draw(batch_size: int) -> None:
+        with torch.inference_mode():
+            start = torch.zeros(batch_size, 1, dtype=torch.int64)
+            sequence = model.generate(start, size.steps, filter_logits_fn=lambda logits: logits)
+        assert sequence.shape == (batch_size, size.steps)
+
+    return draw
+
+
+CONTESTANTS: dict[str, Callable[[Size], Draw]] = {
+    **{f"vqgen, one by one, `{signals}`": partial(build_vqgen, signals=signals, share=1) for signals in SIGNALS},
+    **{f"vqgen, groups, n / {share} steps": partial(build_vqgen, signals=DEFAULT, share=share) for share in (2, 4, 8)},
+    "transformers GPT-2, static cache": partial(build_transformers, cache="static"),
+    "transformers GPT-2, dynamic cache": partial(build_transformers, cache="dynamic"),
+    "x-transformers": build_x_transformers,
+}
+OURS, PEERS = f"vqgen, one by one, `{DEFAULT}`", ("transformers", "x-transformers")
+
+
+def measure(size: Size, options: argparse.Namespace) -> list[dict[str, Any]]:
+    draws = {name: CONTESTANTS[name](size) for name in options.contestants}
+    results = []
+    for batch_size in options.batch_sizes:
+        rates: dict[str, list[float]] = {name: [] for name in draws}
+        for repeat in range(options.repeats + 1):  # the first round warms up and does not count
+            for name, draw in draws.items():
+                start = time.perf_counter()
+                draw(batch_size)
+                if repeat:
+                    rates[name].append(batch_size / (time.perf_counter() - start))
+        for name, found in rates.items():
+            median = statistics.median(found)
+            results.append({"contestant": name, "batch_size": batch_size, "images_per_second": found, "median": median})
+            print(f"batch {batch_size}  {name:40s} {median:8.3f} images/s", flush=True)
+    return results
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    lines = [
+        "| | batch | images/s, median (range) | against one by one | against the fastest peer |",
+        "|---|---|---|---|---|",
+    ]
+    for row in results:
+        beside = [other for other in results if other["batch_size"] == row["batch_size"]]
+        own = [other["median"] for other in beside if other["contestant"] == OURS]
+        peers = [other["median"] for other in beside if other["contestant"].startswith(PEERS)]
+        cells = [
+            row["contestant"],
+            str(row["batch_size"]),
+            f"{row['median']:.3g} ({min(row['images_per_second']):.3g} to {max(row['images_per_second']):.3g})",
+            f"{row['median'] / own[0]:.2f}x" if own else "",
+            f"{row['median'] / max(peers):.2f}x" if peers else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def version_of(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} not installed"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
+    parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    options.repeats = 1 if options.quick else options.repeats
+    size = Size(depth=2, dim=32, heads=2, vocabulary=64, height=4, width=4) if options.quick else Size()
+    results = measure(size, options)
+    note = (
+        f"{size.depth} layers of {size.dim}, vocabulary {size.vocabulary}, {size.steps} codes an image, fp32; "
+        f"{conditions()}, {version_of('transformers')}, {version_of('x-transformers')}; medians of {options.repeats} "
+        "interleaved repeats."
+    )
+    print(f"\n{note}\n\n{table(results)}")
+    if options.quick or options.contestants != list(CONTESTANTS):
+        return
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"size": asdict(size), "conditions": note, "results": results}, indent=2) + "\n")
+    write_region(README, "order", f"{note}\n\n{table(results)}")
+
+
+if __name__ == "__main__":
+    torch.set_flush_denormal(True)
+    main()

@@ -1,0 +1,64 @@
+"""A plain loop that trains a small prior on codes, the same for everything that is compared."""
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqgen.orders import OrderPolicy
+from vqgen.prior import Prior
+from vqgen.training import Optimization
+from vqgen.training.muon import MuonAdamW
+
+LEARNING_RATE = 2e-3
+
+
+def make_prior(codes: int, signals: tuple[str, ...], *, quick: bool, seed: int, dropout: float = 0.0) -> Prior:
+    """4 layers of 128 on 8 x 8 codes, with the weights that belong to the seed."""
+    torch.manual_seed(seed)
+    size = {"dim": 16, "depth": 1, "heads": 2} if quick else {"dim": 128, "depth": 4, "heads": 4}
+    return Prior(codes, 8, 8, signals=signals, dropout=dropout, **size)
+
+
+def training_steps(
+    prior: Prior, codes: Tensor, policy: OrderPolicy, *, steps: int, batch_size: int, seed: int
+) -> Iterator[float]:
+    """Train, one step at a time, on the same batches and orders for the same seed.
+
+    Yields:
+        The seconds that each step took.
+    """
+    groups = Optimization(LEARNING_RATE, "muon").parameter_groups(prior, [prior.head])
+    optimizer = MuonAdamW(groups, lr=LEARNING_RATE, newton_schulz_steps=3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / 20, 1.0) * max(1.0 - step / steps, 0.02)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    prior.train()
+    for _ in range(steps):
+        batch = codes[torch.randint(len(codes), (batch_size,), generator=generator)]
+        positions = policy.positions(batch_size, generator)
+        start = time.perf_counter()
+        loss_of(prior, batch, positions).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        yield time.perf_counter() - start
+    prior.eval()
+
+
+def loss_of(prior: Prior, codes: Tensor, positions: Tensor) -> Tensor:
+    sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n)
+    return F.cross_entropy(prior(sequence, positions).flatten(0, 1), sequence.flatten())
+
+
+@torch.no_grad()
+def nats_per_code(prior: Prior, codes: Tensor, policy: OrderPolicy) -> float:
+    """On held-out codes, in the policy's orders; random ones are the same at every call."""
+    prior.eval()
+    positions = policy.positions(len(codes), torch.Generator().manual_seed(0))
+    parts = zip(codes.split(64), positions.split(64), strict=True)
+    return sum(float(loss_of(prior, *part)) * len(part[0]) for part in parts) / len(codes)
