@@ -4,9 +4,9 @@
     python benchmarks/groups.py --quick    # toy size on made images, to see that it runs; writes nothing
 
 A prior of 4 layers of 128 learns 8 x 8 codes in a random order for each image. It then draws in n = 64 steps and in
-n / 2, n / 4 and n / 8 of them (cosine schedule): in a random order for each image, in the halton order, in raster order, and
-most certain cells first. Measured: nats per code of held-out codes under the distribution that these groups draw from
-(exact; for orders that do not depend on the codes), FID and KID between samples and held-out images in
+n / 2, n / 4 and n / 8 of them (cosine schedule): in a random order for each image, in the halton order, in raster
+order, and most certain cells first. Measured: nats per code of held-out codes under the distribution that these groups
+draw from (exact; for orders that do not depend on the codes), FID and KID between samples and held-out images in
 EfficientNet-lite0's features (extra `lite0`), and the time an image takes without its decoder.
 """
 

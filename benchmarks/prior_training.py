@@ -15,11 +15,11 @@ from vqgen.training.muon import MuonAdamW
 LEARNING_RATE = 2e-3
 
 
-def make_prior(codes: int, signals: tuple[str, ...], *, quick: bool, seed: int, dropout: float = 0.0) -> Prior:
+def make_prior(codes: int, signals: tuple[str, ...], *, quick: bool, seed: int) -> Prior:
     """4 layers of 128 on 8 x 8 codes, with the weights that belong to the seed."""
     torch.manual_seed(seed)
-    size = {"dim": 16, "depth": 1, "heads": 2} if quick else {"dim": 128, "depth": 4, "heads": 4}
-    return Prior(codes, 8, 8, signals=signals, dropout=dropout, **size)
+    dim, depth, heads = (16, 1, 2) if quick else (128, 4, 4)
+    return Prior(codes, 8, 8, dim=dim, depth=depth, heads=heads, signals=signals)
 
 
 def training_steps(
@@ -60,5 +60,5 @@ def nats_per_code(prior: Prior, codes: Tensor, policy: OrderPolicy) -> float:
     """On held-out codes, in the policy's orders; random ones are the same at every call."""
     prior.eval()
     positions = policy.positions(len(codes), torch.Generator().manual_seed(0))
-    parts = zip(codes.split(64), positions.split(64), strict=True)
+    parts = zip(torch.split(codes, 64), torch.split(positions, 64), strict=True)
     return sum(float(loss_of(prior, *part)) * len(part[0]) for part in parts) / len(codes)
