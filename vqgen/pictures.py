@@ -156,9 +156,7 @@ def contact_sheet(
     wide, tall = max(strip.width for _, strip in strips), max(strip.height for _, strip in strips) + line
     columns = min(columns, len(strips))
     rows = -(-len(strips) // columns)
-    sheet = Image.new(
-        "RGB", (columns * (wide + between) + between, rows * (tall + between) + between // 2), "white"
-    )
+    sheet = Image.new("RGB", (columns * (wide + between) + between, rows * (tall + between) + between // 2), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (label, strip) in enumerate(strips):
         left = between + index % columns * (wide + between)
@@ -228,7 +226,9 @@ def save_filling_gif(
     colours = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in [*frames, finished]]
     step = max(20, round(1000 * seconds / len(frames)))
     durations = [step] * len(frames) + [2500]
-    return save_picture(colours[0], path, save_all=True, append_images=colours[1:], duration=durations, loop=0, optimize=True)
+    return save_picture(
+        colours[0], path, save_all=True, append_images=colours[1:], duration=durations, loop=0, optimize=True
+    )
 
 
 def to_pixels(images: Float[Tensor, "b c H W"]) -> UInt8[Tensor, "b H W 3"]:
