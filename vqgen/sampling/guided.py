@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.attention import packed_for_inference
+from vqgen.attention import fastest_linear_kernel, packed_for_inference
 from vqgen.conditioning import NO_LABEL
 from vqgen.prior import Located, Prior
 from vqgen.sampling.guidance import guide
@@ -41,7 +41,10 @@ class GuidedPrior:
         self.condition = condition
         self.sequences = 2 * batch_size if guided else batch_size
         rows = round(self.sequences * max(2.0 * cells - 1.0, 1.0))  # the codes just found, and the cells asked about
-        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=rows)
+        kernel = fastest_linear_kernel(rows)
+        if kernel == "mkl" and cells > 1.0:  # a weight that MKL laid out serves one number of rows, and here it varies
+            kernel = "plain"
+        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=rows, kernel=kernel)
         self.cache = self.prior.new_cache(self.sequences)
         # Looked at once, at the end: looking at every step would stall the device.
         self.checksum = torch.zeros((), device=prior.code_embedding.weight.device)
