@@ -20,8 +20,7 @@ from vqgen.data.code_data import CodeDataModule
 from vqgen.pictures import picture_grid, save_picture
 from vqgen.prior import Prior
 from vqgen.runtime import processor_name
-from vqgen.training import PriorModule
-from vqgen.training.resumable_fit import fit_resumably
+from vqgen.training import PriorModule, fit_resumably
 
 SAMPLES_FILE = "samples.png"
 

@@ -80,7 +80,8 @@ def fit_resumably(
     Raises:
         ValueError: unless exactly one of steps and seconds is given.
     """
-    if (steps is None) == (seconds is None) or (steps or 1) < 1 or (seconds or 1.0) <= 0:
+    given = steps if seconds is None else seconds
+    if (steps is None) == (seconds is None) or given is None or given <= 0:
         raise ValueError(f"give either steps >= 1 or seconds > 0, got steps={steps}, seconds={seconds}")
     last = Path(folder) / "last.ckpt"
     curve = _Curve(last, validate_every=validate_every, checkpoint_every=checkpoint_every)
@@ -103,7 +104,7 @@ def fit_resumably(
     )
     # A file that was being moved into place when the process was killed is no whole zip archive.
     whole = last.is_file() and zipfile.is_zipfile(last)
-    trainer.fit(module, data, ckpt_path=last if whole else None)
+    trainer.fit(module, data, ckpt_path=last if whole else None, weights_only=True)
     if not curve.points or curve.points[-1].step < trainer.global_step:
         trainer.validate(module, data, verbose=False)  # which saves, so what follows can be repeated without training
     return FitRecord(trainer.global_step, sum(curve.durations), curve.speed, tuple(curve.points))

@@ -13,7 +13,7 @@ from filelock import FileLock
 from made_plan import make_plan
 
 import vqgen.compare.run as compare_run
-from vqgen.compare import Budget, analyse, read_failure, read_result, run_in_processes, run_plan, state_of
+from vqgen.compare import Budget, QualityPlan, analyse, read_failure, read_result, run_in_processes, run_plan, state_of
 from vqgen.compare.preparation import code_data
 from vqgen.compare.run import execute, make_module, run_folder
 from vqgen.training import PriorModule
@@ -272,3 +272,37 @@ def write_plan(plan, path):
     described["budget"] = {name: value for name, value in described["budget"].items() if value is not None}
     path.write_text(yaml.safe_dump(json.loads(json.dumps(described))))
     return path
+
+
+def test_quality_is_measured_against_held_out_images_in_a_stated_space(workspace, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace / "cache"))
+    quality = QualityPlan(images=32, extractor="made_plan.MeanColours", shown=4, batch_size=16)
+    plan = make_plan(
+        workspace,
+        folder=str(workspace / "quality"),
+        seeds=(0,),
+        orders=("raster",),
+        budget=Budget(steps=2),
+        quality=quality,
+    )
+    run_plan(plan, say=lambda line: None)
+    found = results_of(plan)[0]
+    assert set(found.quality) == {"fid_mean_colours", "kid_mean_colours"}
+    assert found.quality["fid_mean_colours"] > 0
+    assert found.conditions["count"] == 32
+    assert found.conditions["reference"]["extractor"] == "mean_colours"
+    assert found.conditions["reference"]["split"] == "validation"
+    assert found.conditions["sampling"]["temperature"] == 1.0
+    analysis = analyse(results_of(plan), reference="raster")
+    assert analysis["raster"].quality["fid_mean_colours"].mean == found.quality["fid_mean_colours"]
+
+
+def test_annealed_orders_are_measured_in_their_target(workspace):
+    annealed = "annealed:random-per-sample->raster@1-2"
+    plan = make_plan(
+        workspace, folder=str(workspace / "annealed"), seeds=(0,), orders=("raster", annealed), budget=Budget(steps=3)
+    )
+    run_plan(plan, say=lambda line: None)
+    raster, target = results_of(plan)
+    assert target.order == annealed
+    assert target.positions == raster.positions
