@@ -85,7 +85,7 @@ def curve_figure(analysis: Analysis) -> str:
 
     def draw(axes: Axes) -> None:
         for each, style in _styles(analysis):
-            axes.plot(list(each.curve), list(each.curve.values()), label=each.label, **style)
+            axes.plot(list(each.curve), list(each.curve.values()), marker=".", label=each.label, **style)
         axes.set_xlabel("training step")
         axes.set_ylabel("validation nats per code")
         _legend_below(axes)
