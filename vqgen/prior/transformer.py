@@ -14,7 +14,7 @@ from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
 from vqgen.prior.rows import Rows
-from vqgen.prior.signals import SIGNALS, AdditiveSignal, RotarySignal
+from vqgen.prior.signals import combine_signals
 from vqgen.prior.steps import Steps, steps_asking, steps_of
 from vqgen.prior.style import STYLES
 
@@ -114,38 +114,14 @@ class Prior(Portable):
         )
         self.code_embedding = nn.Embedding(codebook_size, dim)
         self.code_features = None if code_dim is None else CodeFeatures(codebook_size, code_dim=code_dim, dim=dim)
-        self.additive_signals = nn.ModuleDict()
-        self.rotary_signal: RotarySignal | None = None
-        self.rows = Rows()
-        self._add_signals()
+        combined = combine_signals(self.signals, dim=dim, heads=heads, height=height, width=width)
+        self.additive_signals, self.rotary_signal = combined.additive, combined.rotary
+        self.rows = Rows(combined.rows)
         self.input_dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(dim, heads, style=STYLES[style], dropout=dropout) for _ in range(depth))
         self.final_norm = STYLES[style].norm(dim)
         self.head = nn.Linear(dim, codebook_size, bias=False)
         self._initialise()
-
-    def _add_signals(self) -> None:
-        if not self.signals:
-            raise ValueError(f"signals must name at least one of {', '.join(SIGNALS)}, got none")
-        for name in self.signals:
-            if name not in SIGNALS:
-                raise ValueError(f"signals must be among {', '.join(SIGNALS)}, got {name!r}")
-            if self.signals.count(name) > 1:
-                raise ValueError(f"signals must differ from each other, got {name!r} twice")
-            signal = SIGNALS[name](dim=self.dim, heads=self.heads, height=self.height, width=self.width)
-            if signal.rows != SIGNALS[self.signals[0]].rows:
-                raise ValueError(
-                    f"signals must lay out steps alike, got {self.signals[0]!r} with {SIGNALS[self.signals[0]].rows} "
-                    f"rows a step and {name!r} with {signal.rows}; use either alone"
-                )
-            self.rows = Rows(signal.rows)
-            if isinstance(signal, AdditiveSignal):
-                # A key of nn.ModuleDict cannot be the name of a method of modules, as `double` is.
-                self.additive_signals[f"{name}_signal" if hasattr(nn.Module, name) else name] = signal
-            rotary = signal.rotary if isinstance(signal, AdditiveSignal) else signal
-            if rotary is not None and self.rotary_signal is not None:
-                raise ValueError(f"at most one signal can rotate queries and keys, got {name!r} as a second one")
-            self.rotary_signal = rotary or self.rotary_signal
 
     def _initialise(self) -> None:
         nn.init.normal_(self.code_embedding.weight, std=0.02)

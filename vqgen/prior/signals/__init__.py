@@ -3,21 +3,12 @@
 from vqgen.prior.signals.base import AdditiveSignal, RotarySignal, Rotation
 from vqgen.prior.signals.cell import CellSignal, CellTable
 from vqgen.prior.signals.cell_rotation import CellRotation
+from vqgen.prior.signals.combination import SIGNALS, SignalCombination, combine_signals
 from vqgen.prior.signals.double import DoubleSignal
 from vqgen.prior.signals.instruction import InstructionSignal, OwnRotarySignal
 from vqgen.prior.signals.rotary import TargetRotarySignal
 from vqgen.prior.signals.step import StepSignal
 from vqgen.prior.signals.target import TargetSignal
-
-SIGNALS: dict[str, type[AdditiveSignal] | type[RotarySignal]] = {
-    "step": StepSignal,
-    "cell": CellSignal,
-    "target": TargetSignal,
-    "rotary": TargetRotarySignal,
-    "instruction": InstructionSignal,
-    "double": DoubleSignal,
-}
-"""Signals by the name a configuration uses; add a class here to make it available everywhere."""
 
 __all__ = [
     "SIGNALS",
@@ -30,7 +21,9 @@ __all__ = [
     "OwnRotarySignal",
     "RotarySignal",
     "Rotation",
+    "SignalCombination",
     "StepSignal",
     "TargetRotarySignal",
     "TargetSignal",
+    "combine_signals",
 ]
