@@ -29,12 +29,15 @@ format: $(VENV)/.installed-dev ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-bench ## speed against peers and quality, written to benchmarks/results; about an hour
+bench: $(VENV)/.installed-bench ## speed against peers and quality, written to benchmarks/results; about three hours
 	$(BIN)/python benchmarks/nearest.py $(ARGS)
 	$(BIN)/python benchmarks/sampling.py $(ARGS)
 	$(BIN)/python benchmarks/tokenizer.py $(ARGS)
 	$(BIN)/python benchmarks/quantizers.py $(ARGS)
 	$(BIN)/python benchmarks/adversarial.py $(ARGS)
+	$(BIN)/python benchmarks/order.py $(ARGS)
+	$(BIN)/python benchmarks/groups.py $(ARGS)
+	$(BIN)/python benchmarks/signals.py $(ARGS)
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
