@@ -14,6 +14,7 @@ from vqgen.compare.published import Agreement
 from vqgen.compare.result import RunFailure
 from vqgen.compare.summary import STATISTIC_WORDS
 from vqgen.compare.tables import main_table
+from vqgen.data.openmoji_table import ATTRIBUTION
 from vqgen.orders import ORDERS, definition
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -148,6 +149,7 @@ def measured(
     """What a reader needs to judge or repeat the comparison, as names and values."""
     listed = [
         ("Images", f"{plan['source']['class']}({_pairs(plan['source']['arguments'])})"),
+        ("Licence of the images", ATTRIBUTION if plan["source"]["class"].endswith("OpenMoji") else ""),
         ("Tokenizer", plan["tokenizer"]["folder"]),
         ("Views of each training image", str(plan["views"])),
         ("Prior", _pairs(plan["prior"])),
@@ -174,7 +176,7 @@ def _panel(analysis: Analysis, each: Contender, samples: bytes) -> dict[str, str
         "picture": figures.order_picture(each, analysis.height, analysis.width),
         "cells": figures.cell_figure(each, analysis.height, analysis.width, limits),
         "steps": figures.contender_step_figure(each, reference),
-        "samples": figures.as_data_uri(samples, "image/png") if samples else "",
+        "samples": figures.as_photograph(samples) if samples else "",
     }
 
 
