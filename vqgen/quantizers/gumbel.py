@@ -31,8 +31,8 @@ class GumbelQuantizer(Quantizer):
         anneal_until: share of training in which the temperature falls, in (0, 1].
         kl_weight: weight of the divergence from equal use of all codes, >= 0. DALL-E's is 6.6 / 192 = 0.034, beside the
             negative log-likelihood of a pixel's channel.
-        kl_ramp_until: share of training in which that weight rises from 0, along a line, in (0, 1], as DALL-E's rises at
-            first; None has all of it from the start.
+        kl_ramp_until: share of training in which that weight rises from 0, along a line, in (0, 1], as DALL-E
+            does at first; None has all of it from the start.
         hard: give the decoder one-hot codes in training as it will see them later, and pass the gradient of y straight
             through; False mixes codes by y, as DALL-E does. Evaluation is always one-hot.
 
