@@ -361,7 +361,11 @@ def _add_inpaint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--mask", type=Path, required=True, help="picture of the image's size, white where to draw")
     parser.add_argument("--n", type=int, default=1, help="number of results (default: %(default)s)")
     parser.add_argument("--condition", help="class name or number (default: no class)")
-    parser.add_argument("--order", help="scan order of the hole (default: raster; halton with --steps)")
+    parser.add_argument(
+        "--order",
+        help="scan order of the hole, or most-certain or most-informative cells first "
+        "(default: raster; halton with --steps)",
+    )
     parser.add_argument("--steps", type=int, help="draw several cells at a time, in so many steps")
     parser.add_argument(
         "--margin", type=int, default=0, help="cells around the hole to draw too (default: %(default)s)"

@@ -366,7 +366,8 @@ class Pipeline:
             images: (b, c, H, W) in [-1, 1], of the trained size or larger.
             mask: (b, H, W), or (H, W) for all, True where a pixel is unknown; unknown pixels are not read.
             condition: as in `generate`.
-            order: as in `generate`; by name, or of the images' grid.
+            order: as in `generate` (most-certain and most-informative for images of the trained size only); by name, or
+                of the images' grid.
             steps: draw what is unknown in so many steps, several cells at once; one cell a step when None. For images
                 of the trained size, and a prior that takes any order.
             seed: of the randomness; image i depends on (seed, i), its known pixels, mask and condition.
@@ -378,9 +379,11 @@ class Pipeline:
         Raises:
             ValueError: if the prior has one order, and the known cells are not its beginning; or as `generate`.
         """
+        by_confidence = order if isinstance(order, str) and order in CONFIDENCE_ORDERS else None
+        order = None if by_confidence else order  # the known cells then come in the prior's own
         visited, own = self._order_on((images.shape[2], images.shape[3]), order, several=steps is not None)
         labels = self.labels(condition, len(images))
-        options = {"own": own, "steps": steps, "seed": seed, **options}
+        options = {"own": own, "by_confidence": by_confidence, "steps": steps, "seed": seed, **options}
         return inpaint(self.tokenizer, self.prior, images, mask, visited, labels, **options)
 
     def edit(

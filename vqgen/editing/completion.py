@@ -11,7 +11,7 @@ from torch import Tensor
 from vqgen.editing.known_first import known_first
 from vqgen.orders import ScanOrder
 from vqgen.prior import Prior
-from vqgen.sampling import group_sizes, sample_groups
+from vqgen.sampling import group_sizes, sample_by_confidence, sample_groups
 
 
 def complete_codes(
@@ -22,6 +22,7 @@ def complete_codes(
     condition: Int[Tensor, " b"] | None = None,
     *,
     fixed: bool = False,
+    by_confidence: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     batch_size: int = 64,
@@ -39,6 +40,8 @@ def complete_codes(
         order: of the grid.
         condition: (b,) int64 labels, -1 for none; or None.
         fixed: whether the prior knows this order only; the known cells are then its beginning.
+        by_confidence: ``most-certain`` or ``most-informative`` to let the prior choose the order of the unknown cells,
+            see `sample_by_confidence`; None takes that of `order`.
         steps: in how many steps to draw what is unknown, several cells at once; one cell a step when None, or where
             fewer cells are unknown. For priors that take any order.
         seed: of the randomness.
@@ -59,6 +62,11 @@ def complete_codes(
         >>> drawn[~unknown].tolist()
         [1, 4]
     """
+    if by_confidence is not None and fixed:
+        raise ValueError(
+            f"this prior knows the order {order.name!r} only and cannot choose the next cell, got {by_confidence!r}; "
+            "leave it out, or train a prior with order random-per-sample"
+        )
     if steps is not None and (fixed or steps < 1):
         raise ValueError(
             f"steps must be >= 1, and is for priors trained with order random-per-sample, got {steps} for one that "
@@ -69,19 +77,23 @@ def complete_codes(
     device = prior.code_embedding.weight.device
     for part in alike(first.known, batch_size):
         known = first.known[part.start]
-        left = sequence.shape[1] - known
+        left, positions = sequence.shape[1] - known, first.positions[part].to(device)
         if left == 0:
             continue
-        sequence[part] = sample_groups(
-            prior,
-            first.positions[part].to(device),
-            None if condition is None else condition[part].to(device),
-            groups=group_sizes(left, left if steps is None else min(steps, left)),
-            prefix=sequence[part, :known].to(device),
-            seed=seed,
-            first_index=part.start,
+        arguments: dict[str, Any] = {
+            "condition": None if condition is None else condition[part].to(device),
+            "groups": group_sizes(left, left if steps is None else min(steps, left)),
+            "prefix": sequence[part, :known].to(device),
+            "seed": seed,
+            "first_index": part.start,
             **sampling,
-        ).to(codes.device)
+        }
+        if by_confidence is None:
+            drawn = sample_groups(prior, positions, **arguments)
+        else:
+            found = sample_by_confidence(prior, order=by_confidence, positions=positions[:, :known], **arguments)
+            drawn = found.codes(height=prior.height, width=prior.width).flatten(1).gather(1, positions)
+        sequence[part] = drawn.to(codes.device)
     return torch.empty_like(sequence).scatter_(1, first.positions, sequence).view_as(codes)
 
 

@@ -30,6 +30,7 @@ def inpaint(
     condition: Int[Tensor, " b"] | None = None,
     *,
     own: ScanOrder | None = None,
+    by_confidence: str | None = None,
     steps: int | None = None,
     margin: int = 0,
     fill: str = "edge",
@@ -52,6 +53,8 @@ def inpaint(
         order: of the images' grid: the known cells come first in it, then the unknown ones.
         condition: (b,) int64 labels, -1 for none; or None.
         own: the one order the prior knows, None if it takes any.
+        by_confidence: let the prior choose the order of the unknown cells, see `complete_codes`; for images of the
+            trained size.
         steps: in how many steps to draw, see `complete_codes`; for images of the trained size.
         margin: cells around the hole that are drawn anew too, see `grid_mask`.
         fill: what the hole is filled with before encoding, ``edge`` or ``mean``, see `fill_unknown`.
@@ -72,11 +75,13 @@ def inpaint(
     if blend not in BLENDS:
         raise ValueError(f"blend must be one of {', '.join(BLENDS)}, got {blend!r}")
     trained = (order.height, order.width) == (prior.height, prior.width)
-    if steps is not None and not trained:
-        raise ValueError(
-            f"steps is for images of the trained size, got {steps} for a grid of {order.height} x {order.width} cells "
-            f"and a prior of {prior.height} x {prior.width}; leave it out, windows are drawn one cell a step"
-        )
+    for name, value in {"steps": steps, "by_confidence": by_confidence}.items():
+        if value is not None and not trained:
+            raise ValueError(
+                f"{name} is for images of the trained size, got {value!r} for a grid of {order.height} x {order.width} "
+                f"cells and a prior of {prior.height} x {prior.width}; leave it out, windows are drawn one cell a step "
+                "in the order of the grid"
+            )
     images, unknown = images.cpu(), _mask_of(images, mask)
     filled = fill_unknown(images, ~unknown, fill)
     device = next(tokenizer.parameters()).device
@@ -92,7 +97,8 @@ def inpaint(
     hidden = grid_mask(unknown, downsampling=tokenizer.downsampling, margin=margin, depth=tokenizer.depth).to(device)
     together: dict[str, Any] = {"seed": seed, "batch_size": batch_size, **sampling}
     if trained:
-        codes = complete_codes(prior, codes, hidden, order, condition, fixed=own is not None, steps=steps, **together)
+        together |= {"fixed": own is not None, "by_confidence": by_confidence, "steps": steps}
+        codes = complete_codes(prior, codes, hidden, order, condition, **together)
     else:
         codes = complete_larger(prior, codes, hidden, order, condition, own=own, depth=tokenizer.depth, **together)
     drawn = torch.cat([decode(part) for part in torch.split(codes, batch_size)]).cpu()

@@ -77,6 +77,30 @@ def test_steps_that_make_no_sense_are_refused(steps, fixed):
         complete_codes(lively_prior(), codes, codes == 0, order, steps=steps, fixed=fixed)
 
 
+@pytest.mark.parametrize(("by_confidence", "sign"), [("most-certain", 1), ("most-informative", -1)])
+def test_by_confidence_the_first_unknown_cell_is_the_one_the_prior_chooses(by_confidence, sign):
+    prior, codes = lively_prior(), torch.randint(12, (1, 3, 3))
+    unknown = torch.tensor([[[False, True, True], [False, True, False], [False, False, False]]])
+    order = scan_order("raster", height=3, width=3)
+    known, holes = [0, 3, 5, 6, 7, 8], [1, 2, 4]
+    drawn = complete_codes(prior, codes, unknown, order, by_confidence=by_confidence, temperature=0.0)
+    assert torch.equal(drawn[~unknown], codes[~unknown])
+    answers = []
+    for hole in holes:
+        positions = torch.tensor([*known, hole])
+        answers.append(prior(codes.flatten(1)[:, positions], positions)[0, -1])
+    first = min(
+        range(3), key=lambda hole: sign * float(torch.distributions.Categorical(logits=answers[hole]).entropy())
+    )
+    assert int(drawn.flatten()[holes[first]]) == int(answers[first].argmax())
+
+
+def test_a_prior_of_one_order_does_not_choose_the_next_cell():
+    codes, order = torch.zeros(1, 3, 3, dtype=torch.int64), scan_order("raster", height=3, width=3)
+    with pytest.raises(ValueError, match="knows the order 'raster' only and cannot choose the next cell, got 'most-ce"):
+        complete_codes(lively_prior(), codes, codes == 0, order, fixed=True, by_confidence="most-certain")
+
+
 def test_nothing_unknown_gives_the_codes_back():
     codes = torch.randint(12, (2, 3, 3))
     unknown = torch.zeros(2, 3, 3, dtype=torch.bool)

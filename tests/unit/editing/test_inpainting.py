@@ -173,6 +173,14 @@ def test_steps_are_passed_on_and_refused_for_windows(pipeline, images):
         pipeline.outpaint(images, bottom=16, steps=3)
 
 
+def test_a_hole_is_filled_most_certain_cells_first(pipeline, images):
+    drawn = pipeline.inpaint(images, hole(), order="most-certain", seed=1)
+    assert torch.equal(drawn[..., ~hole()], images[..., ~hole()])
+    assert not torch.equal(drawn, pipeline.inpaint(images, hole(), order="most-informative", seed=1))
+    with pytest.raises(ValueError, match="by_confidence is for images of the trained size, got 'most-certain'"):
+        pipeline.outpaint(images, bottom=16, order="most-certain")
+
+
 def test_an_order_of_another_size_is_made_by_name():
     trained = scan_order("random", height=4, width=4, seed=3)
     assert order_of_size(None, trained, height=4, width=6) == scan_order("random", height=4, width=6, seed=3)
