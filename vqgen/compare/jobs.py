@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,17 +106,31 @@ def run_in_processes(
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     command = [sys.executable, "-m", "vqgen", "compare", "run", str(path)]
     command += [word for setting in settings for word in ("--set", setting)]
-    workers = [subprocess.Popen(command, env=environment) for _ in range(jobs)]
-    try:
-        statuses = [worker.wait() for worker in workers]
-    except BaseException:
-        for worker in workers:
-            worker.terminate()
-        raise
+    with _exit_on_sigterm():
+        workers = [subprocess.Popen(command, env=environment) for _ in range(jobs)]
+        try:
+            statuses = [worker.wait() for worker in workers]
+        except BaseException:
+            for worker in workers:
+                worker.terminate()
+            raise
     for status in statuses:
         if status != 0:
             say(f"a process ended with status {status}; the runs it had not finished are open")
     return state_of(plan)
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Let a request to end unwind the stack as Ctrl-C does; only the main thread can choose that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _do(plan: Plan, run: Run, *, retry: bool, say: Say) -> None:

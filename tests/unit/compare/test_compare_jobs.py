@@ -1,6 +1,7 @@
 """Runs: equal starts, the right ranking, resuming, failing, and several processes."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -180,6 +181,25 @@ def test_a_process_that_is_killed_outright_loses_no_more_than_the_interval(works
     # The lock of a dead process does not stay.
     with FileLock(checkpoint.parent / "run.lock", timeout=0):
         pass
+
+
+def test_ending_the_first_process_ends_those_it_started(workspace):
+    plan = make_plan(workspace, folder=str(workspace / "ended"), seeds=(0,), budget=Budget(steps=100_000))
+    file = write_plan(plan, workspace / "ended.yaml")
+    folders = [run_folder(plan, run) for run in plan.runs()]
+    command = [sys.executable, "-m", "vqgen", "compare", "run", str(file), "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not all((folder / "last.ckpt").is_file() for folder in folders) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    for folder in folders:
+        assert (folder / "last.ckpt").is_file()
+        with FileLock(folder / "run.lock", timeout=30):  # free once its process is gone
+            pass
 
 
 def test_a_run_that_is_being_done_elsewhere_is_left_alone(workspace):
