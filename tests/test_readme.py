@@ -30,7 +30,7 @@ NOT_RUN = ("git clone ", "cd ", "python3 -m venv .venv", "source .venv/bin/activ
 PIPELINES = {
     "runs/quickstart": "raster",
     "runs/folder": "raster",
-    "runs/any-order": "random-per-sample",
+    "runs/openmoji_any_order": "random-per-sample",
     "runs/orders/raster": "raster",
     "runs/orders/hilbert": "hilbert",
     "runs/orders/spiral-in": "spiral-in",

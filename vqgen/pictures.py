@@ -61,7 +61,7 @@ def labelled_rows(
     Args:
         rows: label and images (b, c, H, W) in [-1, 1] of each row.
         zoom: as in `picture_grid`.
-        caption: a line of small print below.
+        caption: small print below, in as many lines as its words need.
 
     Returns:
         The picture.
@@ -69,9 +69,13 @@ def labelled_rows(
     font = ImageFont.load_default(size=13)
     strips = [(label, picture_grid(images, columns=len(images), zoom=zoom)) for label, images in rows]
     margin = 12 + max(int(font.getlength(label)) for label, _ in strips)
-    footer = 22 if caption else 0
-    height = sum(strip.height for _, strip in strips)
-    picture = Image.new("RGB", (margin + max(strip.width for _, strip in strips), height + footer), "white")
+    height, width = sum(strip.height for _, strip in strips), margin + max(strip.width for _, strip in strips)
+    small, lines = ImageFont.load_default(size=11), [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if small.getlength(longer) <= width - 12 else [*lines, word]
+    footer = 8 + 14 * len(lines) if caption else 0
+    picture = Image.new("RGB", (width, height + footer), "white")
     draw = ImageDraw.Draw(picture)
     top = 0
     for label, strip in strips:
@@ -79,7 +83,7 @@ def labelled_rows(
         picture.paste(strip, (margin, top))
         top += strip.height
     if caption:
-        draw.text((6, height + 5), caption, fill=(90, 90, 90), font=ImageFont.load_default(size=11))
+        draw.multiline_text((6, height + 5), "\n".join(lines), fill=(90, 90, 90), font=small, spacing=3)
     return picture
 
 
