@@ -20,9 +20,6 @@ Module = TypeVar("Module", bound=nn.Module)
 LINEAR_KERNELS = ("plain", "mkl", "onednn")
 """``plain``: F.linear. ``mkl``, ``onednn``: that library, with the weight laid out beforehand in its own format."""
 
-FEWEST_PACKED = 4
-"""Rows from which on a weight laid out for MKL beforehand is faster than F.linear; figures in README.md."""
-
 
 class PackedLinear(nn.Module):
     """An ``nn.Linear`` in fp32 arithmetic whose weight was laid out for a CPU library beforehand.
@@ -31,7 +28,7 @@ class PackedLinear(nn.Module):
 
     Args:
         linear: the layer to compute, fp32 on the CPU.
-        rows: rows that will be multiplied at a time, at most; more work too, slower.
+        rows: rows that will be multiplied at a time; others work too, slower.
         kernel: ``mkl`` or ``onednn``.
 
     Raises:
@@ -68,15 +65,9 @@ class PackedLinear(nn.Module):
             (..., o) outputs.
         """
         if self.kernel == "mkl":
-            count = rows.numel() // rows.shape[-1]
-            if count == self.rows:
-                return torch.ops.mkl._mkl_linear(rows, self.packed, self.weight, self.bias, self.rows)
-            if not FEWEST_PACKED <= count < self.rows:
+            if rows.numel() != self.rows * rows.shape[-1]:  # the packed weight serves one number of rows only
                 return F.linear(rows, self.weight, self.bias)
-            # The packed weight serves one number of rows only: fill up with zeros, which cost less than another kernel.
-            filled = F.pad(rows.reshape(count, -1), (0, 0, 0, self.rows - count))
-            outputs: Tensor = torch.ops.mkl._mkl_linear(filled, self.packed, self.weight, self.bias, self.rows)
-            return outputs[:count].view(*rows.shape[:-1], -1)
+            return torch.ops.mkl._mkl_linear(rows, self.packed, self.weight, self.bias, self.rows)
         return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
 
 
@@ -106,7 +97,7 @@ def fastest_linear_kernel(rows: int) -> str:
         return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel
     if not processor_is_intel():
         return "onednn"
-    return "mkl" if rows >= FEWEST_PACKED and torch._C.has_mkl else "plain"
+    return "mkl" if rows >= 4 and torch._C.has_mkl else "plain"
 
 
 def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None) -> Module:

@@ -120,7 +120,7 @@ def sample_by_confidence(
     uniforms = image_uniforms(seed, first_index=first_index, batch_size=batch, steps=cells, device=sequence.device)
     with torch.inference_mode():
         guided = any(scale != 1.0 for scale in scales)
-        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, rows=cells - known)
+        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, cells=(cells - known) / 2)
         previous = sequence[:, :known]
         for start, size, scale in zip(starts, groups, scales, strict=True):
             stop = start + size

@@ -92,9 +92,7 @@ def sample_groups(
     uniforms = image_uniforms(seed, first_index=first_index, batch_size=batch, steps=steps, device=device)
     with torch.inference_mode():
         guided = any(scale != 1.0 for scale in scales)
-        # A pass takes in the codes of the group before, the last one with the first question, and asks.
-        rows = max(before - 1 + size for before, size in zip((1, *groups), groups, strict=False))
-        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, rows=rows)
+        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, cells=(steps - known) / len(groups))
         located, previous = asked.locate(positions), sequence[:, :known]
         for start, size, scale in zip(starts, groups, scales, strict=True):
             stop = start + size

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.attention import packed_for_inference
+from vqgen.attention import fastest_linear_kernel, packed_for_inference
 from vqgen.conditioning import NO_LABEL
 from vqgen.prior import Located, Prior
 from vqgen.sampling.guidance import guide
@@ -20,7 +20,7 @@ class GuidedPrior:
         condition: (b,) int64 labels on the prior's device, or None.
         batch_size: b.
         guided: whether any scale will differ from 1.
-        rows: that a sequence takes in a pass, at most (but for its beginning); it chooses kernels.
+        cells: predicted a pass, on average; it chooses kernels.
 
     Example:
         >>> import torch
@@ -33,14 +33,18 @@ class GuidedPrior:
     """
 
     def __init__(
-        self, prior: Prior, condition: Int[Tensor, " b"] | None, *, batch_size: int, guided: bool, rows: int = 1
+        self, prior: Prior, condition: Int[Tensor, " b"] | None, *, batch_size: int, guided: bool, cells: float = 1.0
     ) -> None:
         self.guided = guided
         if guided and condition is not None:  # with the condition, then without
             condition = torch.cat((condition, torch.full_like(condition, NO_LABEL)))
         self.condition = condition
         self.sequences = 2 * batch_size if guided else batch_size
-        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=self.sequences * rows)
+        rows = round(self.sequences * max(2.0 * cells - 1.0, 1.0))  # the codes just found, and the cells asked about
+        kernel = fastest_linear_kernel(rows)
+        if kernel == "mkl" and cells > 1.0:  # a weight that MKL laid out serves one number of rows, and here it varies
+            kernel = "plain"
+        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=rows, kernel=kernel)
         self.cache = self.prior.new_cache(self.sequences)
         # Looked at once, at the end: looking at every step would stall the device.
         self.checksum = torch.zeros((), device=prior.code_embedding.weight.device)
