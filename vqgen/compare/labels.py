@@ -19,10 +19,10 @@ def folder_name(label: str) -> str:
     """A label as part of a file's name on any system.
 
     Example:
-        >>> folder_name("taming:random, target + rotary")
+        >>> folder_name("taming:random (target + rotary)")
         'taming-random-target+rotary'
     """
-    return re.sub(r"[^\w.+-]+", "-", label.replace(" + ", "+"))
+    return re.sub(r"[^\w.+-]+", "-", label.replace(" + ", "+")).strip("-")
 
 
 def contender_label(order: str, signals: Sequence[str]) -> str:
@@ -30,6 +30,6 @@ def contender_label(order: str, signals: Sequence[str]) -> str:
 
     Example:
         >>> contender_label("raster", ("target", "rotary"))
-        'raster, target + rotary'
+        'raster (target + rotary)'
     """
-    return order_label(order) + (f", {' + '.join(signals)}" if signals else "")
+    return order_label(order) + (f" ({' + '.join(signals)})" if signals else "")

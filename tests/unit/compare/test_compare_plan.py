@@ -37,8 +37,8 @@ def test_runs_cross_orders_signals_and_seeds_with_one_seed_after_the_other(file)
     assert [run.seed for run in runs] == [3] * 4 + [4] * 4
     assert len({(run.order, run.signals, run.seed) for run in runs}) == 8
     assert len({run.folder_name for run in runs}) == 8
-    assert runs[0].contender == plan.reference_contender == "raster, target + rotary"
-    assert runs[3].contender == "hilbert, step"
+    assert runs[0].contender == plan.reference_contender == "raster (target + rotary)"
+    assert runs[3].contender == "hilbert (step)"
     assert runs[0].folder_name == "raster-target+rotary-seed3"
 
 
