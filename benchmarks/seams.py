@@ -1,7 +1,7 @@
 """How visible the borders between windows are in pictures larger than the prior was trained on.
 
-    python benchmarks/seams.py runs/any-order            # the table in vqgen/editing/README.md
-    python benchmarks/seams.py runs/any-order --order raster hilbert --n 64 --factor 3
+    python benchmarks/seams.py runs/openmoji_any_order            # the table in vqgen/editing/README.md
+    python benchmarks/seams.py runs/openmoji_any_order --order raster hilbert --n 64 --factor 3
     python benchmarks/seams.py --quick                   # an untrained toy, to see that it runs; writes nothing
 
 For every order, pictures are drawn in three ways from the same seeds: window by window (`plan_windows`), one cell at a

@@ -41,7 +41,7 @@ def run(
     """One training, or what an earlier one left."""
     settings = {"dataset": dataset, "order": order, "signals": signals, "seed": seed}
     settings |= {"steps": options.steps, "batch_size": options.batch_size, "tokenizer": codes.tokenizer.fingerprint()}
-    place = options.folder / "runs" / f"{dataset}-{order}-{signals}-{seed}.json"
+    place = options.folder / "runs" / f"{dataset}-{order}-{signals}-{options.steps}-{seed}.json"
     if place.exists() and not options.quick:
         found: dict[str, Any] = json.loads(place.read_text())
         if found["settings"] == settings:

@@ -1,6 +1,6 @@
 """Draw the masked part of an image anew: `vqgen inpaint`, from Python.
 
-    python scripts/inpaint.py runs/any-order face.png --mask mask.png --n 4 --rows --out inpainted.png
+    python scripts/inpaint.py runs/openmoji_any_order face.png --mask mask.png --n 4 --rows --out inpainted.png
 
 The mask is a picture of the image's size, white where to draw. FOLDER holds a pipeline whose prior was trained with
 order random-per-sample; `--help` lists the options. For the images themselves,
