@@ -1,6 +1,6 @@
 """Images per second of drawing codes: one by one under every signal, in groups, and two peers at the same size.
 
-    python benchmarks/order.py            # the table in README.md, about 30 minutes on two idle cores
+    python benchmarks/order.py            # the table in README.md, about 10 minutes on two idle cores
     python benchmarks/order.py --quick    # a toy size in seconds, to see that it runs; writes nothing
 
 Priors of one depth, width and vocabulary, with random weights, draw 256 codes an image: vqgen one by one under each
