@@ -1,7 +1,7 @@
 """Pictures of what a prior that takes any order can do, from one pipeline.
 
     python scripts/any_order_pictures.py runs/openmoji_any_order --out docs/images
-    python scripts/any_order_pictures.py runs/openmoji_any_order --only filling --orders hilbert halton --out runs/pictures
+    python scripts/any_order_pictures.py runs/openmoji_any_order --only filling --orders hilbert --out pictures
 
 writes into the folder
 - `inpainting.png`: an image, the same with a hole, and three ways to fill it, for several images and holes;
