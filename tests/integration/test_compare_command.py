@@ -37,19 +37,20 @@ def written(workspace):
 def test_script_plans_runs_and_reports(written):
     assert {path.name for path in written.iterdir()} >= {"report.html", "results.csv", "results.json", "plan.json"}
     found = json.loads((written / "results.json").read_text())
-    assert found["runs_finished"] == found["runs_planned"] == 4
-    assert {row["order"] for row in found["table"]} == {"raster", "hilbert"}
+    assert found["runs_finished"] == found["runs_planned"] == 8
+    signals = ("target + rotary", "cell")
+    assert {row["order"] for row in found["table"]} == {f"{o} ({s})" for o in ("raster", "hilbert") for s in signals}
     assert found["failures"] == []
 
 
 def test_plan_lists_runs_with_numbers_states_and_time(written, capsys):
     main(["compare", "plan", "configs/compare/smoke.yaml", "--set", "seeds=[0,1,2]"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "6 runs into runs/compare/smoke/, each of 8 steps of 8 grids"
-    assert [line.split()[0] for line in lines[1:7]] == list("012345")
-    assert [line.endswith("finished") for line in lines[1:7]] == [True] * 4 + [False] * 2
-    assert lines[7].startswith("about ")
-    assert "for the 2 that are left" in lines[7]
+    assert lines[0] == "12 runs into runs/compare/smoke/, each of 8 steps of 8 grids"
+    assert [line.split()[0] for line in lines[1:13]] == [str(index) for index in range(12)]
+    assert [line.endswith("finished") for line in lines[1:13]] == [True] * 8 + [False] * 4
+    assert lines[13].startswith("about ")
+    assert "for the 4 that are left" in lines[13]
 
 
 def test_report_of_the_folder_is_that_of_the_plan(written, capsys):
@@ -66,14 +67,14 @@ def test_a_failed_index_ends_with_status_1(written, capsys):
     assert stop.value.code == 1
     assert "unknown order 'taming:nonsense'" in capsys.readouterr().out
     main(["compare", "run", "configs/compare/smoke.yaml", *options, "--index", "0"])
-    assert "1 of 4 runs are finished" in capsys.readouterr().out
+    assert "1 of 8 runs are finished" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["plan", "configs/compare/nothing.yaml"], "found no configs/compare/nothing.yaml"),
-        (["run", "configs/compare/smoke.yaml", "--index", "9"], "the plan has runs 0 to 3, got index 9"),
+        (["run", "configs/compare/smoke.yaml", "--index", "9"], "the plan has runs 0 to 7, got index 9"),
         (["run", "configs/compare/smoke.yaml", "--index", "0", "--jobs", "2"], "leave one of them out"),
         (["run", "configs/compare/smoke.yaml", "--set", "budget.tokens=9"], "exactly one of"),
         (["report", "configs"], "run the plan first"),
