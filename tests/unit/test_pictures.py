@@ -25,6 +25,9 @@ def test_labelled_rows_hold_every_row():
     rows = [("one", torch.zeros(2, 3, 8, 8)), ("two", torch.zeros(2, 3, 8, 8))]
     picture = labelled_rows(rows, caption="credit")
     assert picture.height > labelled_rows(rows).height > 2 * 8
+    long = labelled_rows(rows, caption="credit " * 20)
+    assert long.width == picture.width
+    assert long.height > picture.height + 5 * 10  # wrapped, not cut off
 
 
 def test_gif_has_a_frame_per_cell_and_fills_in_order(tmp_path):

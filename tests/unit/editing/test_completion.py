@@ -88,7 +88,7 @@ def test_by_confidence_the_first_unknown_cell_is_the_one_the_prior_chooses(by_co
     answers = []
     for hole in holes:
         positions = torch.tensor([*known, hole])
-        answers.append(prior(codes.flatten(1)[:, positions], positions)[0, -1])
+        answers.append(prior(codes.flatten(1)[:, positions], positions)[0, -1].detach())
     first = min(
         range(3), key=lambda hole: sign * float(torch.distributions.Categorical(logits=answers[hole]).entropy())
     )
