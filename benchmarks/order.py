@@ -1,10 +1,12 @@
 """Images per second of drawing codes: one by one under every signal, in groups, and two peers at the same size.
 
-    python benchmarks/order.py            # the table in README.md, about 10 minutes on two idle cores
-    python benchmarks/order.py --quick    # a toy size in seconds, to see that it runs; writes nothing
+    python benchmarks/order.py                  # the table in README.md, about 10 minutes on two idle cores
+    python benchmarks/order.py --device cuda    # its table of a GPU
+    python benchmarks/order.py --quick          # a toy size in seconds, to see that it runs; writes nothing
 
 Priors of one depth, width and vocabulary, with random weights, draw 256 codes an image: vqgen one by one under each
-position signal and, with the default signals, in groups of a random order (cosine schedule) in 128, 64 and 32 steps;
+position signal and, with the default signals, in groups of a random order in 128, 64 and 32 steps (cosine schedule, and
+linear, whose groups are all of one size);
 `transformers`' GPT-2 and `x-transformers` one by one, in raster order, the only one they have. No filters on any side.
 The contestants take turns within one process, so that a change in the machine's speed meets them all.
 """
@@ -27,13 +29,13 @@ from sampling import Draw, Size, build_gpt2
 from vqgen.prior import Prior
 from vqgen.sampling import group_sizes, sample_groups
 
-RESULTS = ROOT / "benchmarks" / "results" / "order.json"
+RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "benchmarks" / "README.md"
 SIGNALS = ("step", "cell", "double", "target", "rotary", "target+rotary", "instruction")
 DEFAULT = "target+rotary"
 
 
-def build_vqgen(size: Size, signals: str, share: int) -> Draw:
+def build_vqgen(size: Size, device: str, signals: str, share: int, schedule: str = "cosine") -> Draw:
     """Drawing in n / share steps, in a random order."""
     torch.manual_seed(0)
     prior = Prior(
@@ -44,9 +46,9 @@ def build_vqgen(size: Size, signals: str, share: int) -> Draw:
         depth=size.depth,
         heads=size.heads,
         signals=tuple(signals.split("+")),
-    )
+    ).to(device)
     torch.nn.init.normal_(prior.head.weight, std=0.02)  # as built, it is all zeros
-    positions, groups = torch.randperm(size.steps), group_sizes(size.steps, max(1, size.steps // share))
+    positions, groups = torch.randperm(size.steps), group_sizes(size.steps, max(1, size.steps // share), schedule)
 
     def draw(batch_size: int) -> None:
         sequence = sample_groups(prior, positions, groups=groups, batch_size=batch_size)
@@ -55,11 +57,11 @@ def build_vqgen(size: Size, signals: str, share: int) -> Draw:
     return draw
 
 
-def build_transformers(size: Size, cache: str) -> Draw:
-    return build_gpt2(size, cache)[1]
+def build_transformers(size: Size, device: str, cache: str) -> Draw:
+    return build_gpt2(size, cache, device=device)[1]
 
 
-def build_x_transformers(size: Size) -> Draw:
+def build_x_transformers(size: Size, device: str) -> Draw:
     x_transformers = importlib.import_module("x_transformers")  # of the extra `bench`
     torch.manual_seed(0)
     layers = x_transformers.Decoder(
@@ -68,20 +70,26 @@ def build_x_transformers(size: Size) -> Draw:
     network = x_transformers.TransformerWrapper(
         num_tokens=size.vocabulary, max_seq_len=size.steps + 1, attn_layers=layers
     )
-    model = x_transformers.AutoregressiveWrapper(network).eval()
+    model = x_transformers.AutoregressiveWrapper(network).eval().to(device)
 
     def draw(batch_size: int) -> None:
         with torch.inference_mode():
-            start = torch.zeros(batch_size, 1, dtype=torch.int64)
+            start = torch.zeros(batch_size, 1, dtype=torch.int64, device=device)
             sequence = model.generate(start, size.steps, filter_logits_fn=lambda logits: logits)
         assert sequence.shape == (batch_size, size.steps)
 
     return draw
 
 
-CONTESTANTS: dict[str, Callable[[Size], Draw]] = {
+CONTESTANTS: dict[str, Callable[[Size, str], Draw]] = {
     **{f"vqgen, one by one, `{signals}`": partial(build_vqgen, signals=signals, share=1) for signals in SIGNALS},
-    **{f"vqgen, groups, n / {share} steps": partial(build_vqgen, signals=DEFAULT, share=share) for share in (2, 4, 8)},
+    **{
+        f"vqgen, groups, n / {share} steps, {schedule}": partial(
+            build_vqgen, signals=DEFAULT, share=share, schedule=schedule
+        )
+        for share in (2, 4, 8)
+        for schedule in ("cosine", "linear")
+    },
     "transformers GPT-2, static cache": partial(build_transformers, cache="static"),
     "transformers GPT-2, dynamic cache": partial(build_transformers, cache="dynamic"),
     "x-transformers": build_x_transformers,
@@ -90,7 +98,7 @@ OURS, PEERS = f"vqgen, one by one, `{DEFAULT}`", ("transformers", "x-transformer
 
 
 def measure(size: Size, options: argparse.Namespace) -> list[dict[str, Any]]:
-    draws = {name: CONTESTANTS[name](size) for name in options.contestants}
+    draws = {name: CONTESTANTS[name](size, options.device) for name in options.contestants}
     results = []
     for batch_size in options.batch_sizes:
         rates: dict[str, list[float]] = {name: [] for name in draws}
@@ -98,12 +106,14 @@ def measure(size: Size, options: argparse.Namespace) -> list[dict[str, Any]]:
             for name, draw in draws.items():
                 start = time.perf_counter()
                 draw(batch_size)
+                if options.device != "cpu":
+                    torch.accelerator.synchronize()
                 if repeat:
                     rates[name].append(batch_size / (time.perf_counter() - start))
         for name, found in rates.items():
             median = statistics.median(found)
             results.append({"contestant": name, "batch_size": batch_size, "images_per_second": found, "median": median})
-            print(f"batch {batch_size}  {name:40s} {median:8.3f} images/s", flush=True)
+            print(f"batch {batch_size}  {name:44s} {median:8.3f} images/s", flush=True)
     return results
 
 
@@ -138,6 +148,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="such as cpu or cuda")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
     return parser.parse_args()
@@ -150,15 +161,17 @@ def main() -> None:
     results = measure(size, options)
     note = (
         f"{size.depth} layers of {size.dim}, vocabulary {size.vocabulary}, {size.steps} codes an image, fp32; "
-        f"{conditions()}, {version_of('transformers')}, {version_of('x-transformers')}; medians of {options.repeats} "
-        "interleaved repeats."
+        f"{conditions(options.device)}, {version_of('transformers')}, {version_of('x-transformers')}; medians of "
+        f"{options.repeats} interleaved repeats."
     )
     print(f"\n{note}\n\n{table(results)}")
     if options.quick or options.contestants != list(CONTESTANTS):
         return
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"size": asdict(size), "conditions": note, "results": results}, indent=2) + "\n")
-    write_region(README, "order", f"{note}\n\n{table(results)}")
+    RESULTS.mkdir(exist_ok=True)
+    name = "order" if options.device == "cpu" else f"order-{options.device.partition(':')[0]}"
+    found = json.dumps({"size": asdict(size), "conditions": note, "results": results}, indent=2)
+    (RESULTS / f"{name}.json").write_text(found + "\n")
+    write_region(README, name, f"{note}\n\n{table(results)}")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def build_vqgen(size: Size, style: str, compiled: bool = False) -> tuple[torch.n
     return prior, draw
 
 
-def build_gpt2(size: Size, cache: str, compiled: bool = False) -> tuple[torch.nn.Module, Draw]:
+def build_gpt2(size: Size, cache: str, compiled: bool = False, device: str = "cpu") -> tuple[torch.nn.Module, Draw]:
     transformers = importlib.import_module("transformers")  # of the extra `bench`, and slow to import
     transformers.utils.logging.set_verbosity_error()
     torch.manual_seed(0)
@@ -84,7 +84,7 @@ def build_gpt2(size: Size, cache: str, compiled: bool = False) -> tuple[torch.nn
         pad_token_id=0,
         tie_word_embeddings=False,
     )
-    model = transformers.GPT2LMHeadModel(config).eval()
+    model = transformers.GPT2LMHeadModel(config).eval().to(device)
     compilation = transformers.CompileConfig(fullgraph=False, mode=None, options=dict(OPTIONS)) if compiled else None
     if compilation is not None:
         compilation._compile_all_devices = True  # transformers compiles on GPUs alone unless told so
@@ -92,8 +92,8 @@ def build_gpt2(size: Size, cache: str, compiled: bool = False) -> tuple[torch.nn
     def draw(batch_size: int) -> None:
         with torch.inference_mode():
             sequence = model.generate(
-                torch.zeros(batch_size, 1, dtype=torch.int64),
-                attention_mask=torch.ones(batch_size, 1, dtype=torch.int64),
+                torch.zeros(batch_size, 1, dtype=torch.int64, device=device),
+                attention_mask=torch.ones(batch_size, 1, dtype=torch.int64, device=device),
                 do_sample=True,
                 top_k=0,  # no filter, as vqgen's default
                 max_new_tokens=size.steps,
