@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vqgen.attention import KVCache, visible_to_group
 from vqgen.checkpoint import Portable
@@ -178,6 +179,34 @@ class Prior(Portable):
         hidden = self._inputs(sequence[:, :-1], condition)
         located = self.locate(positions, batch_size=hidden.shape[0], steps=hidden.shape[1])
         return self._logits(self.rows.read(self._transform(self.rows.spread(hidden), located, cache=None)))
+
+    def nll(
+        self,
+        codes: Int[Tensor, "b h w"],
+        positions: Int[Tensor, "b n"],
+        condition: Int[Tensor, " b"] | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Float[Tensor, "b n"]:
+        """Negative log-likelihood of each code given those visited before it: what training minimises the mean of.
+
+        Args:
+            codes: (b, h, w) int64.
+            positions: (b, n) raster index of the cell visited at each step, n = h * w.
+            condition: (b,) int64 labels, -1 for none; or None.
+            generator: of kinds of prior that draw something besides the order; this one draws nothing.
+            label_smoothing: share of probability spread over all codes, in [0, 1).
+
+        Returns:
+            (b, n) nats in visiting order, float32.
+        """
+        sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n), each image in its own order
+        logits = self(sequence, positions, condition).float()
+        nats = F.cross_entropy(
+            logits.flatten(0, 1), sequence.flatten(), reduction="none", label_smoothing=label_smoothing
+        )
+        return nats.view_as(sequence)
 
     def locate(
         self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, batch_size: int, steps: int | None = None

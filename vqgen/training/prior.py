@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from vqgen.data.source import ImageBatch
 from vqgen.orders import AnnealedOrder, FixedOrder, MixtureOrder, OrderPolicy, order_policy, scan_order
@@ -144,9 +143,8 @@ class PriorModule(pl.LightningModule):
         """
         policy = policy or self.policy.at(self.steps_done)
         positions = policy.positions(len(codes), generator).to(codes.device)
-        sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n), each sample in its own order
-        logits = self.prior(sequence, positions, labels if self.prior.num_classes else None)
-        return F.cross_entropy(logits.flatten(0, 1).float(), sequence.flatten(), label_smoothing=label_smoothing)
+        condition = labels if self.prior.num_classes else None
+        return self.prior.nll(codes, positions, condition, generator=generator, label_smoothing=label_smoothing).mean()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Note how far training is: the order may go by it."""

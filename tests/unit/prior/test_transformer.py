@@ -19,6 +19,19 @@ def test_untrained_prior_gives_every_code_the_same_probability(style: str, num_c
     assert float(loss.detach()) == pytest.approx(math.log(20), abs=1e-6)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+def test_nll_is_of_the_codes_in_visiting_order(label_smoothing: float) -> None:
+    torch.manual_seed(0)
+    prior = small_prior()
+    torch.nn.init.normal_(prior.head.weight)
+    codes, positions = torch.randint(20, (3, 2, 3)), torch.stack([torch.randperm(6) for _ in range(3)])
+    sequence = codes.flatten(1).gather(1, positions)
+    nats = prior.nll(codes, positions, label_smoothing=label_smoothing)
+    log = prior(sequence, positions).log_softmax(dim=-1)
+    found = -(1 - label_smoothing) * log.gather(2, sequence[..., None])[..., 0] - label_smoothing * log.mean(dim=-1)
+    torch.testing.assert_close(nats, found)
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_prior_learns_a_rule_of_its_order(style: str) -> None:
     torch.manual_seed(0)
