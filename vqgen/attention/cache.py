@@ -4,12 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vqgen.attention.memory import Memory
+
 
 class LayerCache:
     """Keys and values of one layer, in tensors allocated once.
 
     The layer writes its new steps after the ``length`` steps that are there and reads all of them back as views, so
-    nothing is copied or allocated as the sequence grows.
+    nothing is copied or allocated as the sequence grows. What every step looks at besides, `memory`, is put there with
+    the first step.
 
     Args:
         keys: (b, heads, n, e) room for n steps; its content does not matter.
@@ -27,6 +30,7 @@ class LayerCache:
         self.keys = keys
         self.values = values
         self.length = 0
+        self.memory: Memory | None = None
 
     def append(
         self, keys: Float[Tensor, "b heads m e"], values: Float[Tensor, "b heads m e"]
@@ -72,6 +76,7 @@ class KVCache:
         steps: n, the most steps it can hold.
         head_dim: e, width of one head.
         rows: rows of keys and values that each step takes, >= 1.
+        prefix: rows that come before the first step and stay with it, >= 0.
         dtype: of the stored keys and values.
         device: where they are stored.
 
@@ -93,6 +98,7 @@ class KVCache:
         steps: int,
         head_dim: int,
         rows: int = 1,
+        prefix: int = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -101,9 +107,13 @@ class KVCache:
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be >= 1, got {name}={size}")
-        shape = (batch_size, heads, steps * rows, head_dim)
+        if prefix < 0:
+            raise ValueError(f"prefix must be >= 0, got prefix={prefix}")
+        shape = (batch_size, heads, prefix + steps * rows, head_dim)
         self.batch_size = batch_size
         self.rows = rows
+        self.prefix = prefix
+        self.cells: Tensor | None = None  # (b, h * w + 1, d) what a condition adds to steps by cell; the last row is 0
         self.layers = tuple(
             LayerCache(torch.empty(shape, dtype=dtype, device=device), torch.empty(shape, dtype=dtype, device=device))
             for _ in range(layers)
@@ -112,7 +122,12 @@ class KVCache:
     @property
     def length(self) -> int:
         """Number of whole steps held so far."""
-        return self.layers[0].length // self.rows
+        return max(self.layers[0].length - self.prefix, 0) // self.rows
+
+    @property
+    def held(self) -> int:
+        """Number of rows held so far, those of the prefix included."""
+        return self.layers[0].length
 
     @property
     def bytes(self) -> int:
@@ -121,6 +136,8 @@ class KVCache:
 
     def trim(self, length: int) -> None:
         """Forget all but the first ``length`` steps, for instance to draw another ending to the same beginning.
+
+        With no step left the prefix goes too: the next run begins with a condition of its own.
 
         Args:
             length: steps to keep, from 0 to the present length.
@@ -138,7 +155,7 @@ class KVCache:
         if not 0 <= length <= self.length:
             raise ValueError(f"length must be from 0 to {self.length}, the steps this cache holds, got {length}")
         for layer in self.layers:
-            layer.length = length * self.rows
+            layer.length = self.prefix + length * self.rows if length else 0
 
     def reset(self) -> None:
         """Forget everything and keep the memory, ready for another batch of the same size."""

@@ -1,7 +1,7 @@
-"""What a prior is told about the image it models, as the vector that starts the sequence."""
+"""What a prior is told about the image it models: nothing, a label, a text."""
 
-from vqgen.conditioning.base import NO_LABEL, Conditioner
+from vqgen.conditioning.base import NO_LABEL, Conditioner, Told
 from vqgen.conditioning.label import LabelConditioner
 from vqgen.conditioning.unconditional import Unconditional
 
-__all__ = ["NO_LABEL", "Conditioner", "LabelConditioner", "Unconditional"]
+__all__ = ["NO_LABEL", "Conditioner", "LabelConditioner", "Told", "Unconditional"]

@@ -1,10 +1,10 @@
 """A class label, hidden at times in training so that the prior also learns to do without."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from vqgen.conditioning.base import NO_LABEL, Conditioner
+from vqgen.conditioning.base import NO_LABEL, Conditioner, Told
 
 
 class LabelConditioner(Conditioner):
@@ -24,8 +24,8 @@ class LabelConditioner(Conditioner):
     Example:
         >>> import torch
         >>> conditioner = LabelConditioner(10, dim=8).eval()
-        >>> told, untold = conditioner(torch.tensor([3, -1]), batch_size=2)
-        >>> bool(torch.equal(untold, conditioner(None, batch_size=1)[0]))
+        >>> told, untold = conditioner(torch.tensor([3, -1]), batch_size=2).start
+        >>> bool(torch.equal(untold, conditioner(None, batch_size=1).start[0]))
         True
 
     Source: Ho and Salimans, Classifier-Free Diffusion Guidance (2207.12598), algorithm 1.
@@ -50,7 +50,7 @@ class LabelConditioner(Conditioner):
         condition: Int[Tensor, " b"] | None,
         batch_size: int,
         generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "b d"]:
+    ) -> Told:
         """Look up the start vectors, hiding some labels in training mode.
 
         Args:
@@ -59,14 +59,14 @@ class LabelConditioner(Conditioner):
             generator: draws which labels are hidden; torch's global one when None.
 
         Returns:
-            (b, d) start vectors.
+            Start vectors, (b, d).
 
         Raises:
             ValueError: when a label is out of range or their number is not b (the range is checked on the CPU alone;
                 elsewhere looking would stall the device).
         """
         if condition is None:
-            return self.embedding.weight[-1].expand(batch_size, -1)
+            return Told(self.embedding.weight[-1].expand(batch_size, -1))
         if condition.shape[0] != batch_size:
             raise ValueError(f"expected one label per image, got {condition.shape[0]} labels for {batch_size} images")
         if condition.device.type == "cpu" and condition.numel() > 0:
@@ -81,4 +81,4 @@ class LabelConditioner(Conditioner):
             hidden = hidden | (
                 torch.rand(condition.shape, device=condition.device, generator=generator) < self.label_dropout
             )
-        return self.embedding(torch.where(hidden, self.num_classes, condition))
+        return Told(self.embedding(torch.where(hidden, self.num_classes, condition)))

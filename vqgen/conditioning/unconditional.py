@@ -1,10 +1,10 @@
 """No condition at all: one learned start vector."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from vqgen.conditioning.base import Conditioner
+from vqgen.conditioning.base import Conditioner, Told
 
 
 class Unconditional(Conditioner):
@@ -17,9 +17,11 @@ class Unconditional(Conditioner):
         ValueError: from the call, when a condition is given all the same.
 
     Example:
-        >>> Unconditional(8)(None, batch_size=2).shape
+        >>> Unconditional(8)(None, batch_size=2).start.shape
         torch.Size([2, 8])
     """
+
+    reads = None
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -28,10 +30,10 @@ class Unconditional(Conditioner):
 
     def forward(
         self,
-        condition: Int[Tensor, " b"] | None,
+        condition: Int[Tensor, "b *shape"] | None,
         batch_size: int,
         generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "b d"]:
+    ) -> Told:
         """Give the start vector to every image.
 
         Args:
@@ -40,7 +42,7 @@ class Unconditional(Conditioner):
             generator: unused.
 
         Returns:
-            (b, d) the same vector b times.
+            The same start vector b times.
 
         Raises:
             ValueError: when a condition is given.
@@ -50,4 +52,4 @@ class Unconditional(Conditioner):
                 "this prior is unconditional and takes no condition, got labels; "
                 "pass condition=None, or build the prior with num_classes >= 1"
             )
-        return self.start.expand(batch_size, -1)
+        return Told(self.start.expand(batch_size, -1))

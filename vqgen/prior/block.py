@@ -1,10 +1,11 @@
 """One layer of the prior: self-attention, then a feed-forward, each added to what came in."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import LayerCache, dense_causal_attention
+from vqgen.attention import Attention, DenseAttention, LayerCache, Memory, Reach
+from vqgen.prior.cross_attention import CrossAttention
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.signals import Rotation
 from vqgen.prior.style import Style
@@ -17,6 +18,7 @@ class SelfAttention(nn.Module):
         dim: width of the prior, d.
         heads: number of heads; divides d.
         style: see `STYLES`.
+        attention: how queries meet keys, as its `layer` made it for this layer; dense when None.
 
     Example:
         >>> import torch
@@ -28,11 +30,13 @@ class SelfAttention(nn.Module):
     section 2: LayerNorm, here without learned gains (on the CPU it takes a third of the time of RMSNorm).
     """
 
-    def __init__(self, dim: int, heads: int, *, style: Style) -> None:
+    def __init__(self, dim: int, heads: int, *, style: Style, attention: Attention | None = None) -> None:
         super().__init__()
         self.heads = heads
         self.query_key_norm = style.query_key_norm
-        self.query_key_value = nn.Linear(dim, 3 * dim, bias=style.bias)
+        self.attend = DenseAttention() if attention is None else attention
+        self.projections = 2 if self.attend.shared_query_key else 3
+        self.query_key_value = nn.Linear(dim, self.projections * dim, bias=style.bias)
         self.output = nn.Linear(dim, dim, bias=style.bias)
 
     def forward(
@@ -40,7 +44,7 @@ class SelfAttention(nn.Module):
         hidden: Float[Tensor, "b m d"],
         rotation: Rotation | None,
         cache: LayerCache | None,
-        visible: Bool[Tensor, "m t"] | None = None,
+        reach: Reach | None = None,
     ) -> Float[Tensor, "b m d"]:
         """Mix each step with the steps before it.
 
@@ -48,23 +52,23 @@ class SelfAttention(nn.Module):
             hidden: (b, m, d) normalised hidden states of the newest m steps.
             rotation: turns the queries and keys of these steps, or None.
             cache: holds the steps before these and takes these in, or None when there are none before.
-            visible: (m, t) which of all t steps each of these sees, where that is not itself and those before it.
+            reach: what the attention made of the places of these steps; None for steps that follow each other densely.
 
         Returns:
             (b, m, d) what to add to the hidden states.
         """
         batch, count, dim = hidden.shape
-        mixed = self.query_key_value(hidden).view(batch, count, 3, self.heads, dim // self.heads)
-        query_key = mixed[:, :, :2]
+        mixed = self.query_key_value(hidden).view(batch, count, self.projections, self.heads, dim // self.heads)
+        query_key = mixed[:, :, :2] if self.projections == 3 else mixed[:, :, :1].expand(-1, -1, 2, -1, -1)
         if self.query_key_norm:
             query_key = F.layer_norm(query_key, query_key.shape[-1:], eps=1e-6)
         if rotation is not None:
             query_key = rotation.rotate(query_key)
         query, keys = query_key.permute(2, 0, 3, 1, 4)  # (b, m, 2, heads, e) -> 2 of (b, heads, m, e)
-        values = mixed[:, :, 2].transpose(1, 2)
+        values = mixed[:, :, -1].transpose(1, 2)
         if cache is not None:
             keys, values = cache.append(keys, values)
-        heads = dense_causal_attention(query, keys, values, visible)
+        heads = self.attend(query, keys, values, reach)
         output: Tensor = self.output(heads.transpose(1, 2).reshape(batch, count, dim))
         return output
 
@@ -72,12 +76,16 @@ class SelfAttention(nn.Module):
 class Block(nn.Module):
     """A pre-norm Transformer block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``.
 
+    With a memory, ``x + cross_attention(norm(x), memory)`` comes between the two.
+
     Args:
         dim: width of the prior, d.
         heads: number of attention heads; divides d.
         style: see `STYLES`.
         dropout: probability, in training mode, of dropping a feature of what is added. Attention weights are never
             dropped, which would forbid the fused kernels.
+        memory: whether the layer looks at a memory besides.
+        attention: how queries meet keys, as its `layer` made it for this layer; dense when None.
 
     Example:
         >>> import torch
@@ -86,10 +94,21 @@ class Block(nn.Module):
         torch.Size([2, 3, 8])
     """
 
-    def __init__(self, dim: int, heads: int, *, style: Style, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        style: Style,
+        dropout: float = 0.0,
+        memory: bool = False,
+        attention: Attention | None = None,
+    ) -> None:
         super().__init__()
         self.attention_norm = style.norm(dim)
-        self.attention = SelfAttention(dim, heads, style=style)
+        self.attention = SelfAttention(dim, heads, style=style, attention=attention)
+        self.cross_attention_norm = style.norm(dim) if memory else None
+        self.cross_attention = CrossAttention(dim, heads, style=style) if memory else None
         self.feed_forward_norm = style.norm(dim)
         self.feed_forward = style.feed_forward(dim)
         self.residual_dropout = Dropout(dropout)
@@ -99,7 +118,8 @@ class Block(nn.Module):
         hidden: Float[Tensor, "b m d"],
         rotation: Rotation | None,
         cache: LayerCache | None,
-        visible: Bool[Tensor, "m t"] | None = None,
+        reach: Reach | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "b m d"]:
         """Carry the newest m steps through the layer.
 
@@ -107,10 +127,14 @@ class Block(nn.Module):
             hidden: (b, m, d) hidden states.
             rotation: turns the queries and keys of these steps, or None.
             cache: this layer's, or None when there are no steps before these.
-            visible: (m, t) which of all t steps each of these sees, where that is not itself and those before it.
+            reach: what the attention made of the places of these steps; None for steps that follow each other densely.
+            memory: what `CrossAttention.remember` made for this layer; needed where the layer has one.
 
         Returns:
             (b, m, d) hidden states.
         """
-        hidden = hidden + self.residual_dropout(self.attention(self.attention_norm(hidden), rotation, cache, visible))
+        hidden = hidden + self.residual_dropout(self.attention(self.attention_norm(hidden), rotation, cache, reach))
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            assert memory is not None
+            hidden = hidden + self.residual_dropout(self.cross_attention(self.cross_attention_norm(hidden), memory))
         return hidden + self.residual_dropout(self.feed_forward(self.feed_forward_norm(hidden)))

@@ -1,13 +1,22 @@
 """The autoregressive Transformer prior: codes in any visiting order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import KVCache, visible_to_group
+from vqgen.attention import (
+    Attention,
+    DenseAttention,
+    KVCache,
+    Places,
+    attention_of,
+    check_attentions,
+    visible_to_group,
+)
 from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
 from vqgen.prior.block import Block
@@ -41,6 +50,8 @@ class Prior(Portable):
         dropout: probability in [0, 1) of dropping features of the input and of what each layer adds, in training mode.
         label_dropout: probability in [0, 1] of hiding a label in training mode.
         code_dim: width of the tokenizer's latents that `use_codebook` was given, see `CodeFeatures`; None without.
+        attention: how the queries of a layer meet its keys; of several, layer i takes number i modulo their count. None
+            for dense attention in every layer.
 
     Raises:
         ValueError: when a size, a name or a combination is not possible.
@@ -74,6 +85,7 @@ class Prior(Portable):
         dropout: float = 0.0,
         label_dropout: float = 0.1,
         code_dim: int | None = None,
+        attention: Attention | Sequence[Attention] | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -109,6 +121,10 @@ class Prior(Portable):
         self.dropout = dropout
         self.label_dropout = label_dropout
         self.code_dim = code_dim
+        # A tuple, so that it is no submodule: what layers use is theirs.
+        self.attention = (attention,) if isinstance(attention, Attention) else attention
+        if self.attention is not None:
+            self.attention = tuple(self.attention)
 
         self.conditioner: Conditioner = (
             LabelConditioner(num_classes, dim, label_dropout) if num_classes else Unconditional(dim)
@@ -119,7 +135,17 @@ class Prior(Portable):
         self.additive_signals, self.rotary_signal = combined.additive, combined.rotary
         self.rows = Rows(combined.rows)
         self.input_dropout = Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(dim, heads, style=STYLES[style], dropout=dropout) for _ in range(depth))
+        self.attentions = check_attentions(self.attention or (DenseAttention(),), rows=combined.rows)
+        self.blocks = nn.ModuleList(
+            Block(
+                dim,
+                heads,
+                style=STYLES[style],
+                dropout=dropout,
+                attention=attention_of(self.attentions, layer).layer(dim=dim, heads=heads, height=height, width=width),
+            )
+            for layer in range(depth)
+        )
         self.final_norm = STYLES[style].norm(dim)
         self.head = nn.Linear(dim, codebook_size, bias=False)
         self._initialise()
@@ -225,7 +251,19 @@ class Prior(Portable):
             ValueError: when the positions fit neither the batch nor the steps.
         """
         count = positions.shape[-1] if steps is None else steps
-        return self._locate(steps_of(positions, first=0, count=count, batch_size=batch_size))
+        run = steps_of(positions, first=0, count=count, batch_size=batch_size)
+        return self._reaching(self._locate(run), self._places(run))
+
+    def _places(self, run: Steps) -> Places:
+        index, content, target = run.index, run.content, run.target
+        if self.rows.per_step > 1:
+            index, content, target = (
+                tensor.repeat_interleave(self.rows.per_step, dim=-1) for tensor in (index, content, target)
+            )
+        return Places(target, content, 0, self.height, self.width, step=index, content_step=index - 1)
+
+    def _reaching(self, located: Located, places: Places) -> Located:
+        return replace(located, reaches=tuple([attention.reach(places) for attention in self.attentions]))
 
     def _locate(self, run: Steps) -> Located:
         vectors = [signal(run) for signal in self.additive_signals.values()]
@@ -317,7 +355,7 @@ class Prior(Portable):
         )
 
     def _inputs(self, codes: Int[Tensor, "b p"], condition: Int[Tensor, " b"] | None) -> Float[Tensor, "b p+1 d"]:
-        start = self.conditioner(condition, codes.shape[0])
+        start = self.conditioner(condition, codes.shape[0]).start
         return torch.cat((start[:, None], self._embed(codes)), dim=1)
 
     def _embed(self, codes: Int[Tensor, "b p"]) -> Float[Tensor, "b p d"]:
@@ -340,9 +378,11 @@ class Prior(Portable):
         if isinstance(positions, Located):
             raise TypeError("expected the positions themselves beside cells, got what locate made of them")
         first, count, questions = cache.length, hidden.shape[1], cells.shape[-1]
-        run = steps_asking(positions, cells, first=first, count=count, batch_size=len(hidden))
+        whole = steps_asking(positions, cells, first=0, count=first + count, batch_size=len(hidden))
+        run = Steps(whole.index[first:], whole.content[:, first:], whole.target[:, first:])
         rows = self.rows.spread(torch.cat((hidden, hidden[:, -1:].expand(-1, questions - 1, -1)), dim=1))
         located = self._locate(run)
+        kept = None
         if self.rows.per_step > 1:
             kept = self.rows.asked(steps=count - 1, questions=questions, device=rows.device)
             rows, located = rows.index_select(1, kept), located.pick(kept)
@@ -352,7 +392,8 @@ class Prior(Portable):
             questions=questions,
             device=rows.device,
         )
-        answers = self._transform(rows, located, cache, visible)[:, -questions:]
+        located = self._reaching(located, self._places(whole).asking(first * self.rows.per_step, kept, visible))
+        answers = self._transform(rows, located, cache)[:, -questions:]
         cache.trim(first + count)  # the first question is the step that was taken; the others were never taken
         return self._logits(answers)
 
@@ -365,12 +406,12 @@ class Prior(Portable):
         hidden: Float[Tensor, "b m d"],
         located: Located,
         cache: KVCache | None,
-        visible: Bool[Tensor, "m t"] | None = None,
     ) -> Float[Tensor, "b m d"]:
         if located.added is not None:
             hidden = hidden + located.added
         hidden = self.input_dropout(hidden)
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden, located.rotation, None if cache is None else cache.layers[index], visible)
+            reach = located.reaches[index % len(located.reaches)]
+            hidden = block(hidden, located.rotation, None if cache is None else cache.layers[index], reach)
         normalised: Tensor = self.final_norm(hidden)
         return normalised

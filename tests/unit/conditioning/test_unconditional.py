@@ -6,7 +6,7 @@ from vqgen.conditioning import Unconditional
 
 def test_unconditional_starts_every_image_alike() -> None:
     conditioner = Unconditional(8)
-    assert torch.equal(conditioner(None, batch_size=3), conditioner.start.expand(3, 8))
+    assert torch.equal(conditioner(None, batch_size=3).start, conditioner.start.expand(3, 8))
 
 
 def test_unconditional_refuses_a_condition() -> None:

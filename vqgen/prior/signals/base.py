@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vqgen.prior.steps import Steps
 
@@ -30,6 +31,11 @@ class Rotation:
     def pick(self, indices: Int[Tensor, " rows"]) -> "Rotation":
         """The rotation of some rows of these, by index."""
         return Rotation(self.cosine.index_select(1, indices), self.signed_sine.index_select(1, indices))
+
+    def after(self, rows: int) -> "Rotation":
+        """The rotation of so many rows that sit on no cell and are not turned, and then of these."""
+        front = (0, 0, 0, 0, 0, 0, rows, 0)
+        return Rotation(F.pad(self.cosine, front, value=1.0), F.pad(self.signed_sine, front))
 
     def rotate(self, query_key: Float[Tensor, "batch m 2 heads e"]) -> Float[Tensor, "batch m 2 heads e"]:
         """Turn queries and keys (b, m, 2, heads, e) by their angles."""
