@@ -62,6 +62,13 @@ def bare_name(drawing: dict[str, Any]) -> str:
     return " ".join(words.split())
 
 
+def tags_of(drawing: dict[str, Any]) -> str:
+    """What else a drawing is called, without the words of its name."""
+    named = set(re.findall(r"[^\W_]+", drawing["annotation"].lower()))
+    listed = (tag.strip() for tags in (drawing["tags"], drawing["openmoji_tags"]) for tag in tags.lower().split(","))
+    return ", ".join(tag for tag in dict.fromkeys(listed) if tag and tag not in named)
+
+
 def near_pairs(images: npt.NDArray[np.uint8], threshold: float, shift: int) -> list[tuple[float, int, int]]:
     """Pairs (distance, i, j), i < j, of renders (n, 3, 64, 64) nearer than the threshold, sorted by distance."""
     count = len(images)
@@ -138,16 +145,17 @@ def main() -> None:
         file.write("# Made by scripts/make_openmoji_table.py; changed: columns chosen, the column family added.\n")
         file.write("# base: what this is a skin tone of (group, subgroup and family stand in that row); empty: none.\n")
         file.write("# family: the first of its look-alikes; empty: itself.\n")
-        file.write("hexcode\tgroup\tsubgroup\tannotation\tbase\tfamily\n")
+        file.write("# tags: what else it is called, without words of the annotation; a skin tone's are those of its base.\n")
+        file.write("hexcode\tgroup\tsubgroup\tannotation\tbase\tfamily\ttags\n")
         for number, (drawing, base) in enumerate(zip(drawings, bases, strict=True)):
             name = drawing["annotation"]
             assert not set("\t\n") & set(name), f"a tab or line break in {name!r} would break the table"
             if number == base:
                 first = families.first(number)
                 family = "" if first == number else hexcodes[first]
-                row = [hexcodes[number], drawing["group"], drawing["subgroups"], name, "", family]
+                row = [hexcodes[number], drawing["group"], drawing["subgroups"], name, "", family, tags_of(drawing)]
             else:
-                row = [hexcodes[number], "", "", name, hexcodes[base], ""]
+                row = [hexcodes[number], "", "", name, hexcodes[base], "", ""]
             file.write("\t".join(row) + "\n")
     count = len({families.first(number) for number in range(len(drawings))})
     print(f"{TABLE}: {len(drawings)} drawings in {count} families, {TABLE.stat().st_size / 1000:.0f} kB")

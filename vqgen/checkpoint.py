@@ -31,7 +31,8 @@ def config_of(module: nn.Module) -> dict[str, Any]:
     """Describe a module by its class and constructor arguments, as JSON-able values.
 
     Arguments that are None and None by default are left out: an argument that a later version adds, with None for "as
-    before", changes neither the description nor the fingerprint of the models that do without it.
+    before", changes neither the description nor the fingerprint of the models that do without it. So are arguments that
+    were None and whose attribute the module made from the others; it names them in `made_from_others`.
 
     Args:
         module: a module that keeps each constructor argument as an attribute of the same name.
@@ -56,7 +57,8 @@ def config_of(module: nn.Module) -> dict[str, Any]:
                 f"{type(module).__name__} does not keep its constructor argument {name!r} as an attribute, "
                 "so it cannot be described; assign it in __init__"
             )
-        if parameter.default is None and getattr(module, name) is None:
+        made = name in getattr(module, "made_from_others", ())
+        if parameter.default is None and (made or getattr(module, name) is None):
             continue
         arguments[name] = _describe_value(getattr(module, name), where=f"{type(module).__name__}.{name}")
     return {"class_path": _public_path(type(module)), "init_args": arguments}

@@ -27,6 +27,7 @@ class Emoji(NamedTuple):
     base: str  # hexcode of the drawing this is a skin tone of; its own when it is none
     family: str  # hexcode of the first of its look-alikes
     family_size: int  # look-alikes, skin tones not counted
+    tags: tuple[str, ...] = ()  # what else it is called, without words of the annotation
 
     @property
     def is_skin_tone(self) -> bool:
@@ -43,8 +44,8 @@ def read_table() -> tuple[Emoji, ...]:
 
     Example:
         >>> first = read_table()[0]
-        >>> first.hexcode, first.group, first.annotation
-        ('1F600', 'smileys-emotion', 'grinning face')
+        >>> first.hexcode, first.group, first.annotation, first.tags[:2]
+        ('1F600', 'smileys-emotion', 'grinning face', ('cheerful', 'cheery'))
     """
     text = (resources.files("vqgen.data") / TABLE).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
@@ -64,6 +65,7 @@ def read_table() -> tuple[Emoji, ...]:
             base=base["hexcode"],
             family=base["family"],
             family_size=sizes[base["family"]],
+            tags=tuple(base["tags"].split(", ")) if base["tags"] else (),
         )
         for row in rows
         for base in [bases[row["base"] or row["hexcode"]]]
