@@ -7,7 +7,6 @@ from vqgen.attention.dense import dense_causal_attention
 from vqgen.attention.group import visible_to_group
 from vqgen.attention.linear import LINEAR_KERNELS, PackedLinear, fastest_linear_kernel, packed_for_inference
 from vqgen.attention.memory import Memory
-from vqgen.attention.memory import Memory
 
 __all__ = [
     "LINEAR_KERNELS",
@@ -17,7 +16,6 @@ __all__ = [
     "DenseReach",
     "KVCache",
     "LayerCache",
-    "Memory",
     "Memory",
     "PackedLinear",
     "Places",
