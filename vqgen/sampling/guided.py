@@ -7,7 +7,11 @@ from torch import Tensor
 from vqgen.attention import fastest_linear_kernel, packed_for_inference
 from vqgen.conditioning import NO_LABEL
 from vqgen.prior import Located, Prior
+from vqgen.sampling.captured import CapturedPasses, capturable
 from vqgen.sampling.guidance import guide
+
+CAPTURED_ON = ("cuda",)
+"""Types of device on which passes are replayed."""
 
 
 class GuidedPrior:
@@ -46,8 +50,12 @@ class GuidedPrior:
             kernel = "plain"
         self.prior = prior if prior.compiled else packed_for_inference(prior, rows=rows, kernel=kernel)
         self.cache = self.prior.new_cache(self.sequences)
+        device = prior.code_embedding.weight.device
+        if device.type in CAPTURED_ON and capturable(self.prior):
+            passes = CapturedPasses(self.prior, self.cache, capture=device.type == "cuda")
+            self.prior.__dict__["_transform"] = passes.run
         # Looked at once, at the end: looking at every step would stall the device.
-        self.checksum = torch.zeros((), device=prior.code_embedding.weight.device)
+        self.checksum = torch.zeros((), device=device)
 
     def locate(self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"]) -> Located:
         """Work out a whole order once; see `Prior.locate`."""
