@@ -2,8 +2,11 @@
 
 from vqgen.prior.block import Block, SelfAttention
 from vqgen.prior.code_features import CodeFeatures
+from vqgen.prior.cross_attention import CrossAttention
 from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
 from vqgen.prior.located import Located
+from vqgen.prior.masked import MASKED_SIGNALS, MaskedPrior
+from vqgen.prior.masking import MASKINGS, masked_counts
 from vqgen.prior.rows import Rows
 from vqgen.prior.signals import (
     SIGNALS,
@@ -22,6 +25,8 @@ from vqgen.prior.style import STYLES, Style
 from vqgen.prior.transformer import Prior
 
 __all__ = [
+    "MASKED_SIGNALS",
+    "MASKINGS",
     "NO_CELL",
     "SIGNALS",
     "STYLES",
@@ -29,10 +34,12 @@ __all__ = [
     "Block",
     "CellSignal",
     "CodeFeatures",
+    "CrossAttention",
     "DoubleSignal",
     "GeluFeedForward",
     "InstructionSignal",
     "Located",
+    "MaskedPrior",
     "Prior",
     "RotarySignal",
     "Rotation",
@@ -45,6 +52,7 @@ __all__ = [
     "TargetRotarySignal",
     "TargetSignal",
     "check_positions",
+    "masked_counts",
     "steps_asking",
     "steps_of",
 ]

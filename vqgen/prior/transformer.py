@@ -12,20 +12,21 @@ from vqgen.attention import (
     Attention,
     DenseAttention,
     KVCache,
+    Memory,
     Places,
     attention_of,
     check_attentions,
     visible_to_group,
 )
 from vqgen.checkpoint import Portable
-from vqgen.conditioning import Conditioner, LabelConditioner, Unconditional
+from vqgen.conditioning import Conditioner, LabelConditioner, Told, Unconditional
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
 from vqgen.prior.rows import Rows
 from vqgen.prior.signals import combine_signals
-from vqgen.prior.steps import Steps, steps_asking, steps_of
+from vqgen.prior.steps import NO_CELL, Steps, steps_asking, steps_of
 from vqgen.prior.style import STYLES
 
 
@@ -35,7 +36,9 @@ class Prior(Portable):
     ``log p(codes | condition) = sum_t log p(code at positions[t] | codes at positions[:t], positions[:t + 1],
     condition)``. The order is an argument, ``positions``: the same prior serves a fixed order, one order per image, or
     any mixture, as far as its signals let it know where it is. Step 0 reads a start vector that stands for the
-    condition; step t reads the code of ``positions[t - 1]``.
+    condition; step t reads the code of ``positions[t - 1]``. A conditioner may tell more than the start: a memory that
+    every block looks at, rows that come before the start, or what to add to a step by the cell it predicts (see
+    `vqgen.conditioning.Told`).
 
     Args:
         codebook_size: number of codes, k.
@@ -52,6 +55,8 @@ class Prior(Portable):
         code_dim: width of the tokenizer's latents that `use_codebook` was given, see `CodeFeatures`; None without.
         attention: how the queries of a layer meet its keys; of several, layer i takes number i modulo their count. None
             for dense attention in every layer.
+        conditioner: what makes of a condition what the prior is told, of width d; None takes class labels, or nothing
+            where num_classes is 0.
 
     Raises:
         ValueError: when a size, a name or a combination is not possible.
@@ -86,6 +91,7 @@ class Prior(Portable):
         label_dropout: float = 0.1,
         code_dim: int | None = None,
         attention: Attention | Sequence[Attention] | None = None,
+        conditioner: Conditioner | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -109,6 +115,15 @@ class Prior(Portable):
             raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
+        if conditioner is not None and num_classes:
+            raise ValueError(
+                f"num_classes and conditioner both say what the prior is told, got num_classes={num_classes} and a "
+                f"{type(conditioner).__name__}; pass one of them"
+            )
+        if conditioner is not None and conditioner.dim != dim:
+            raise ValueError(
+                f"the conditioner must be as wide as the prior, got dim={conditioner.dim} of the conditioner and {dim}"
+            )
         self.codebook_size = codebook_size
         self.height = height
         self.width = width
@@ -126,7 +141,8 @@ class Prior(Portable):
         if self.attention is not None:
             self.attention = tuple(self.attention)
 
-        self.conditioner: Conditioner = (
+        self.made_from_others = frozenset(() if conditioner is not None else ("conditioner",))
+        self.conditioner: Conditioner = conditioner or (
             LabelConditioner(num_classes, dim, label_dropout) if num_classes else Unconditional(dim)
         )
         self.code_embedding = nn.Embedding(codebook_size, dim)
@@ -135,13 +151,16 @@ class Prior(Portable):
         self.additive_signals, self.rotary_signal = combined.additive, combined.rotary
         self.rows = Rows(combined.rows)
         self.input_dropout = Dropout(dropout)
-        self.attentions = check_attentions(self.attention or (DenseAttention(),), rows=combined.rows)
+        self.attentions = check_attentions(
+            self.attention or (DenseAttention(),), rows=combined.rows, turned=combined.rotary is not None
+        )
         self.blocks = nn.ModuleList(
             Block(
                 dim,
                 heads,
                 style=STYLES[style],
                 dropout=dropout,
+                memory=self.conditioner.memory_rows > 0,
                 attention=attention_of(self.attentions, layer).layer(dim=dim, heads=heads, height=height, width=width),
             )
             for layer in range(depth)
@@ -163,6 +182,8 @@ class Prior(Portable):
             assert isinstance(block, Block)
             nn.init.zeros_(block.attention.output.weight)
             nn.init.zeros_(block.feed_forward.narrow.weight)
+            if block.cross_attention is not None:
+                nn.init.zeros_(block.cross_attention.output.weight)
         nn.init.zeros_(self.head.weight)
 
     def use_codebook(self, latents: Float[Tensor, "k e"]) -> None:
@@ -183,14 +204,14 @@ class Prior(Portable):
         self,
         sequence: Int[Tensor, "b m"],
         positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
-        condition: Int[Tensor, " b"] | None = None,
+        condition: Int[Tensor, "b *shape"] | None = None,
     ) -> Float[Tensor, "b m k"]:
         """Predict every code of a sequence from those before it (teacher forcing).
 
         Args:
             sequence: (b, m) int64 codes in visiting order, 1 <= m <= n; the last one is predicted and never read.
             positions: (b, n) or, for an order shared by the batch, (n,): raster index of the cell visited at each step.
-            condition: (b,) int64 labels, -1 for none; or None.
+            condition: (b,) int64 labels, -1 for none, or what else the conditioner takes; or None.
 
         Returns:
             (b, m, k) logits; those at t are of the code at ``positions[t]`` given ``sequence[:, :t]``.
@@ -202,15 +223,15 @@ class Prior(Portable):
             raise ValueError(
                 "expected a sequence of at least one code, got none; the logits of step 0 need one to predict"
             )
-        hidden = self._inputs(sequence[:, :-1], condition)
+        hidden, told = self._inputs(sequence[:, :-1], condition)
         located = self.locate(positions, batch_size=hidden.shape[0], steps=hidden.shape[1])
-        return self._logits(self.rows.read(self._transform(self.rows.spread(hidden), located, cache=None)))
+        return self._predict(hidden, located, None, False, told)
 
     def nll(
         self,
         codes: Int[Tensor, "b h w"],
         positions: Int[Tensor, "b n"],
-        condition: Int[Tensor, " b"] | None = None,
+        condition: Int[Tensor, "b *shape"] | None = None,
         *,
         generator: torch.Generator | None = None,
         label_smoothing: float = 0.0,
@@ -220,7 +241,7 @@ class Prior(Portable):
         Args:
             codes: (b, h, w) int64.
             positions: (b, n) raster index of the cell visited at each step, n = h * w.
-            condition: (b,) int64 labels, -1 for none; or None.
+            condition: (b,) int64 labels, -1 for none, or what else the conditioner takes; or None.
             generator: of kinds of prior that draw something besides the order; this one draws nothing.
             label_smoothing: share of probability spread over all codes, in [0, 1).
 
@@ -252,7 +273,7 @@ class Prior(Portable):
         """
         count = positions.shape[-1] if steps is None else steps
         run = steps_of(positions, first=0, count=count, batch_size=batch_size)
-        return self._reaching(self._locate(run), self._places(run))
+        return self._reaching(self._locate(run).after(self.conditioner.prefix_rows), self._places(run))
 
     def _places(self, run: Steps) -> Places:
         index, content, target = run.index, run.content, run.target
@@ -260,7 +281,12 @@ class Prior(Portable):
             index, content, target = (
                 tensor.repeat_interleave(self.rows.per_step, dim=-1) for tensor in (index, content, target)
             )
-        return Places(target, content, 0, self.height, self.width, step=index, content_step=index - 1)
+        content_step, prefix = index - 1, self.conditioner.prefix_rows
+        if prefix:
+            target, content, index, content_step = (
+                F.pad(tensor, (prefix, 0), value=NO_CELL) for tensor in (target, content, index, content_step)
+            )
+        return Places(target, content, 0, self.height, self.width, step=index, content_step=content_step)
 
     def _reaching(self, located: Located, places: Places) -> Located:
         return replace(located, reaches=tuple([attention.reach(places) for attention in self.attentions]))
@@ -269,14 +295,17 @@ class Prior(Portable):
         vectors = [signal(run) for signal in self.additive_signals.values()]
         added = sum(vectors[1:], start=vectors[0]) if vectors else None
         rotation = None if self.rotary_signal is None else self.rotary_signal(run)
-        return Located(added, rotation, self.rows.per_step)
+        target = run.target  # with several rows a step the last one predicts
+        if self.rows.per_step > 1:
+            target = F.pad(target[..., None], (self.rows.per_step - 1, 0), value=NO_CELL).flatten(1)
+        return Located(added, rotation, self.rows.per_step, target)
 
     def advance(
         self,
         previous: Int[Tensor, "b p"],
         positions: Int[Tensor, "b n"] | Int[Tensor, " n"] | Located,
         cache: KVCache,
-        condition: Int[Tensor, " b"] | None = None,
+        condition: Int[Tensor, "b *shape"] | None = None,
         *,
         last_only: bool = False,
         cells: Int[Tensor, "b q"] | Int[Tensor, " q"] | None = None,
@@ -297,7 +326,7 @@ class Prior(Portable):
             positions: (b, n) or (n,) the whole order, the same at every call; or what `locate` made of it, which spares
                 doing so at every call.
             cache: from `new_cache`, for this batch; it grows by m steps.
-            condition: (b,) int64 labels or None; read at step 0 only.
+            condition: (b,) int64 labels, or what else the conditioner takes, or None; read at step 0 only.
             last_only: give only the logits of the last step, (b, 1, k), and spare the others' cost.
             cells: (b, q) or (q,) raster indices of q unvisited cells to predict at the last step. The positions are
                 then given themselves, and are looked at up to the last known step only.
@@ -318,17 +347,17 @@ class Prior(Portable):
             >>> bool(torch.allclose(torch.cat((first, then), 1), prior(sequence, positions), atol=1e-5))
             True
         """
-        first = cache.length
+        first, told = cache.length, None
         if first == 0:
-            hidden = self._inputs(previous, condition)
+            hidden, told = self._inputs(previous, condition)
         elif previous.shape[1] < 1:
             raise ValueError(f"expected at least one code to follow the {first} steps in the cache, got none")
         else:
             hidden = self._embed(previous)
         if cells is not None:
-            return self._ask(hidden, positions, cells, cache)
+            return self._ask(hidden, positions, cells, cache, told)
         located = positions if isinstance(positions, Located) else self.locate(positions, batch_size=len(hidden))
-        return self._predict(hidden, located.cut(first, hidden.shape[1]), cache, last_only)
+        return self._predict(hidden, located.cut(first, hidden.shape[1]), cache, last_only, told)
 
     def new_cache(self, batch_size: int) -> KVCache:
         """Make an empty cache with room for every cell of the grid.
@@ -350,22 +379,31 @@ class Prior(Portable):
             steps=self.height * self.width,
             head_dim=self.dim // self.heads,
             rows=self.rows.per_step,
+            prefix=self.conditioner.prefix_rows,
             dtype=weight.dtype,
             device=weight.device,
         )
 
-    def _inputs(self, codes: Int[Tensor, "b p"], condition: Int[Tensor, " b"] | None) -> Float[Tensor, "b p+1 d"]:
-        start = self.conditioner(condition, codes.shape[0]).start
-        return torch.cat((start[:, None], self._embed(codes)), dim=1)
+    def _inputs(
+        self, codes: Int[Tensor, "b p"], condition: Int[Tensor, "b *shape"] | None
+    ) -> tuple[Float[Tensor, "b p+1 d"], Told]:
+        told = self.conditioner(condition, codes.shape[0])
+        return torch.cat((told.start[:, None], self._embed(codes)), dim=1), told
 
     def _embed(self, codes: Int[Tensor, "b p"]) -> Float[Tensor, "b p d"]:
         embedded: Tensor = self.code_embedding(codes)
         return embedded if self.code_features is None else embedded + self.code_features.embed(codes)
 
     def _predict(
-        self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, last_only: bool
+        self,
+        hidden: Float[Tensor, "b m d"],
+        located: Located,
+        cache: KVCache | None,
+        last_only: bool,
+        told: Told | None = None,
     ) -> Float[Tensor, "b _ k"]:
-        hidden = self.rows.read(self._transform(self.rows.spread(hidden), located, cache))
+        rows = self._transform(self.rows.spread(hidden), located, cache, told)
+        hidden = self.rows.read(rows[:, located.prefix :])
         return self._logits(hidden[:, -1:] if last_only else hidden)
 
     def _ask(
@@ -374,6 +412,7 @@ class Prior(Portable):
         positions: Int[Tensor, "b n"] | Int[Tensor, " n"] | Located,
         cells: Int[Tensor, "b q"] | Int[Tensor, " q"],
         cache: KVCache,
+        told: Told | None,
     ) -> Float[Tensor, "b q k"]:
         if isinstance(positions, Located):
             raise TypeError("expected the positions themselves beside cells, got what locate made of them")
@@ -382,18 +421,20 @@ class Prior(Portable):
         run = Steps(whole.index[first:], whole.content[:, first:], whole.target[:, first:])
         rows = self.rows.spread(torch.cat((hidden, hidden[:, -1:].expand(-1, questions - 1, -1)), dim=1))
         located = self._locate(run)
-        kept = None
+        kept, prefix = None, 0 if told is None else self.conditioner.prefix_rows
         if self.rows.per_step > 1:
             kept = self.rows.asked(steps=count - 1, questions=questions, device=rows.device)
             rows, located = rows.index_select(1, kept), located.pick(kept)
+            kept = torch.cat((torch.arange(prefix, device=kept.device), prefix + kept))
         visible = visible_to_group(
-            cached=first * self.rows.per_step,
-            committed=rows.shape[1] - questions,
+            cached=cache.held,
+            committed=prefix + rows.shape[1] - questions,
             questions=questions,
             device=rows.device,
         )
-        located = self._reaching(located, self._places(whole).asking(first * self.rows.per_step, kept, visible))
-        answers = self._transform(rows, located, cache)[:, -questions:]
+        places = self._places(whole).asking(cache.held, kept, visible)
+        located = self._reaching(located.after(prefix), places)
+        answers = self._transform(rows, located, cache, told)[:, -questions:]
         cache.trim(first + count)  # the first question is the step that was taken; the others were never taken
         return self._logits(answers)
 
@@ -406,12 +447,41 @@ class Prior(Portable):
         hidden: Float[Tensor, "b m d"],
         located: Located,
         cache: KVCache | None,
-    ) -> Float[Tensor, "b m d"]:
+        told: Told | None = None,
+    ) -> Float[Tensor, "b _ d"]:
+        """Carry rows through all blocks; where a condition is told, the rows it puts before them go with them."""
+        if told is not None and told.prefix is not None:
+            hidden = torch.cat((told.prefix.to(hidden.dtype), hidden), dim=1)
         if located.added is not None:
             hidden = hidden + located.added
+        memories, cells = self._remember(told, cache)
+        if cells is not None:
+            assert located.target is not None
+            hidden = hidden + cells[torch.arange(len(hidden), device=hidden.device)[:, None], located.target]
         hidden = self.input_dropout(hidden)
         for index, block in enumerate(self.blocks):
             reach = located.reaches[index % len(located.reaches)]
-            hidden = block(hidden, located.rotation, None if cache is None else cache.layers[index], reach)
+            layer = None if cache is None else cache.layers[index]
+            hidden = block(hidden, located.rotation, layer, reach, memories[index])
         normalised: Tensor = self.final_norm(hidden)
         return normalised
+
+    def _remember(
+        self, told: Told | None, cache: KVCache | None
+    ) -> tuple[Sequence[Memory | None], Float[Tensor, "b cells d"] | None]:
+        """What every block looks at besides, and what is added by cell: made in the first pass, then in the cache."""
+        if told is None:
+            return ([None] * self.depth, None) if cache is None else ([it.memory for it in cache.layers], cache.cells)
+        memories: list[Memory | None] = [None] * self.depth
+        if told.memory is not None:
+            for index, block in enumerate(self.blocks):
+                assert isinstance(block, Block)
+                assert block.cross_attention is not None
+                memories[index] = block.cross_attention.remember(told.memory, told.memory_mask)
+        # The index -1, no cell, reaches a last row of nothing.
+        cells = None if told.cells is None else F.pad(told.cells, (0, 0, 0, 1))
+        if cache is not None:
+            cache.cells = cells
+            for layer, memory in zip(cache.layers, memories, strict=True):
+                layer.memory = memory
+        return memories, cells

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqgen.attention import KVCache, packed_for_inference
+from vqgen.conditioning import Told
 from vqgen.prior import Located, Prior
 
 OPTIONS: dict[str, Any] = {
@@ -60,11 +61,15 @@ def compile_for_sampling(prior: Prior) -> Prior:
     step = torch.compile(plain, options=OPTIONS, **limits)
 
     def predict(
-        hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, last_only: bool
+        hidden: Float[Tensor, "b m d"],
+        located: Located,
+        cache: KVCache | None,
+        last_only: bool,
+        told: Told | None = None,
     ) -> Float[Tensor, "b _ k"]:
         # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
         usual = hidden.shape[1] == 1 and cache is not None and cache.length > 1
-        logits: Tensor = (step if usual else plain)(hidden, located, cache, last_only)
+        logits: Tensor = (step if usual else plain)(hidden, located, cache, last_only, told)
         return logits
 
     frozen.__dict__.update(_predict=predict, compiled=True)
