@@ -19,7 +19,7 @@ def complete_codes(
     codes: Int[Tensor, "b h w"],
     unknown: Bool[Tensor, "b h w"],
     order: ScanOrder,
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     fixed: bool = False,
     by_confidence: str | None = None,

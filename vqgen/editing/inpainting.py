@@ -27,7 +27,7 @@ def inpaint(
     images: Float[Tensor, "b c H W"],
     mask: Bool[Tensor, "..."],
     order: ScanOrder,
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     own: ScanOrder | None = None,
     by_confidence: str | None = None,

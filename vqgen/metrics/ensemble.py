@@ -79,7 +79,7 @@ def ensemble_likelihood(
     prior: Prior,
     codes: Int[Tensor, "b h w"],
     orders: Sequence[ScanOrder],
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     downsampling: int,
     channels: int = 3,

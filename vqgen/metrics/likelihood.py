@@ -53,7 +53,7 @@ def likelihood(
     prior: Prior,
     sequence: Int[Tensor, "b n"],
     positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     downsampling: int,
     channels: int = 3,

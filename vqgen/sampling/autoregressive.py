@@ -13,7 +13,7 @@ from vqgen.sampling.request import Guidance
 def sample_autoregressive(
     prior: Prior,
     positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     batch_size: int | None = None,
     prefix: Int[Tensor, "b m"] | None = None,

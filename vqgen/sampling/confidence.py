@@ -38,7 +38,7 @@ class DrawnInOrder:
 
 def sample_by_confidence(
     prior: Prior,
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     order: str = "most-certain",
     groups: Sequence[int] | None = None,

@@ -17,7 +17,7 @@ from vqgen.sampling.request import Guidance, batch_size_of, begin_sequence, guid
 def sample_groups(
     prior: Prior,
     positions: Int[Tensor, "b n"] | Int[Tensor, " n"],
-    condition: Int[Tensor, " b"] | None = None,
+    condition: Int[Tensor, "b *shape"] | None = None,
     *,
     groups: Sequence[int],
     batch_size: int | None = None,
