@@ -37,7 +37,13 @@ class GuidedPrior:
     """
 
     def __init__(
-        self, prior: Prior, condition: Int[Tensor, "b *shape"] | None, *, batch_size: int, guided: bool, cells: float = 1.0
+        self,
+        prior: Prior,
+        condition: Int[Tensor, "b *shape"] | None,
+        *,
+        batch_size: int,
+        guided: bool,
+        cells: float = 1.0,
     ) -> None:
         self.guided = guided
         if guided and condition is not None:  # with the condition, then without
