@@ -6,6 +6,8 @@ from vqgen.attention.cache import KVCache, LayerCache
 from vqgen.attention.dense import dense_causal_attention
 from vqgen.attention.group import visible_to_group
 from vqgen.attention.linear import LINEAR_KERNELS, PackedLinear, fastest_linear_kernel, packed_for_inference
+from vqgen.attention.lsh import attend_in_buckets, lsh_buckets, random_rotations, visible_in_buckets
+from vqgen.attention.lsh_attention import LSHAttention, LSHReach
 from vqgen.attention.memory import Memory
 
 __all__ = [
@@ -15,15 +17,21 @@ __all__ = [
     "DenseAttention",
     "DenseReach",
     "KVCache",
+    "LSHAttention",
+    "LSHReach",
     "LayerCache",
     "Memory",
     "PackedLinear",
     "Places",
     "Reach",
+    "attend_in_buckets",
     "attention_of",
     "check_attentions",
     "dense_causal_attention",
     "fastest_linear_kernel",
+    "lsh_buckets",
     "packed_for_inference",
+    "random_rotations",
+    "visible_in_buckets",
     "visible_to_group",
 ]

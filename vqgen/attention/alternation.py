@@ -24,12 +24,13 @@ def attention_of(attentions: Sequence[Attention], layer: int) -> Attention:
     return attentions[layer % len(attentions)]
 
 
-def check_attentions(attentions: Sequence[Attention], *, rows: int) -> tuple[Attention, ...]:
+def check_attentions(attentions: Sequence[Attention], *, rows: int, turned: bool = False) -> tuple[Attention, ...]:
     """Refuse attentions that a prior cannot use.
 
     Args:
         attentions: those that take turns over its layers.
         rows: rows that its position signals lay each step out in.
+        turned: whether a signal rotates queries and keys.
 
     Returns:
         The same, as a tuple.
@@ -48,6 +49,11 @@ def check_attentions(attentions: Sequence[Attention], *, rows: int) -> tuple[Att
             raise ValueError(
                 f"{name} needs signals that lay each step out in one row, and these take {rows}; "
                 "use other signals, such as target and rotary, or dense attention"
+            )
+        if turned and attention.shared_query_key:
+            raise ValueError(
+                f"{name} takes a row's query and key to be one vector, and rotary signals turn them by different "
+                "cells; use signals that add to the input, such as target"
             )
         if next(attention.parameters(), None) is not None:
             raise ValueError(
