@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from vqgen.data.cache import cache_folder, short_hash
 from vqgen.data.code_grids import CodeBatch, CodeGrids, RandomViews
+from vqgen.data.grid_condition import GridCondition
 from vqgen.data.image_data import share_of_process, use_pinned_memory
 from vqgen.data.loaders import ResumableLoader, SequentialLoader
+from vqgen.data.paired import PairedBatch, PairedGrids
 from vqgen.data.source import SPLITS, ImageSource, Split
-from vqgen.data.tokenize import tokenize_images
+from vqgen.data.tokenize import ImageEncoder, tokenize_images
 from vqgen.tokenizer import Tokenizer
 from vqgen.tokenizer.tokenizer import grid_size
 
@@ -48,6 +51,8 @@ class CodeDataModule(pl.LightningDataModule):
         seed: decides the order of the images and the views.
         pin_memory: use page-locked memory; None does where there is a GPU.
         cache: folder for derived files; None is the user's cache folder.
+        condition: a grid that each image is to be generated from, such as `ChangedImages("grey")` or `LabelMaps`; it is
+            computed and kept beside the codes, and batches are `PairedBatch`es. None serves codes and labels alone.
 
     Raises:
         FileNotFoundError: if there is no such tokenizer folder.
@@ -67,6 +72,7 @@ class CodeDataModule(pl.LightningDataModule):
         seed: int = 0,
         pin_memory: bool | None = None,
         cache: str | Path | None = None,
+        condition: GridCondition | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
@@ -79,6 +85,7 @@ class CodeDataModule(pl.LightningDataModule):
         self.seed = seed
         self.pin_memory = pin_memory
         self.cache = cache
+        self.condition = condition
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -126,24 +133,48 @@ class CodeDataModule(pl.LightningDataModule):
         name = short_hash([self.tokenizer_fingerprint, self.source.fingerprint, self.views, self.flip])
         return cache_folder(self.cache) / "codes" / name / split
 
+    @cached_property
+    def condition_encoder(self) -> ImageEncoder | None:
+        """What makes conditions of images, on the CPU; None without conditions."""
+        return None if self.condition is None else self.condition.encoder(self.tokenizer)
+
+    @cached_property
+    def _condition_images(self) -> ImageSource:
+        assert self.condition is not None
+        return self.condition.images(self.source)
+
+    def _condition_folder(self, split: Split) -> Path:
+        assert self.condition_encoder is not None
+        name = short_hash([self.condition_encoder.fingerprint(), self._condition_images.fingerprint])
+        return self._folder(split).parent / f"condition-{name}" / split
+
     def prepare_data(self) -> None:
-        """Compute the codes that are missing, on one process before the others."""
+        """Compute the codes that are missing, and the conditions, on one process before the others."""
         missing = [split for split in SPLITS if not (self._folder(split) / "meta.json").is_file()]
-        if not missing:
-            return
-        tokenizer = Tokenizer.from_pretrained(self.tokenizer).to("cuda" if torch.cuda.is_available() else "cpu")
-        for split in missing:
-            _log.info("Encoding the %s images into %s", split, self._folder(split))
-            views = self.views if split == "train" else 1
-            tokenize_images(
-                tokenizer,
-                self.source,
-                split,
-                self._folder(split),
-                views=views,
-                flip=self.flip,
-                num_workers=self.num_workers,
-            )
+        if missing:
+            tokenizer = Tokenizer.from_pretrained(self.tokenizer)
+            for split in missing:
+                self._encode(tokenizer, self.source, split, self._folder(split))
+        if self.condition_encoder is not None:
+            for split in SPLITS:
+                if not (self._condition_folder(split) / "meta.json").is_file():
+                    self._encode(self.condition_encoder, self._condition_images, split, self._condition_folder(split))
+
+    def _encode(self, encoder: ImageEncoder, source: ImageSource, split: Split, folder: Path) -> None:
+        _log.info("Encoding the %s images into %s", split, folder)
+        if isinstance(encoder, nn.Module):
+            encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+        tokenize_images(
+            encoder,
+            source,
+            split,
+            folder,
+            views=self.views if split == "train" else 1,
+            flip=self.flip,
+            num_workers=self.num_workers,
+        )
+        if isinstance(encoder, nn.Module):
+            encoder.to("cpu")
 
     def grids(self, split: Split) -> CodeGrids:
         """The codes of one split, as they are on the disk.
@@ -167,15 +198,41 @@ class CodeDataModule(pl.LightningDataModule):
             )
         return grids
 
+    def pairs(self, split: Split) -> PairedGrids:
+        """The codes of one split beside the conditions of its images.
+
+        Args:
+            split: "train" or "validation".
+
+        Returns:
+            Both.
+
+        Raises:
+            FileNotFoundError: if `prepare_data` has not made them.
+            ValueError: if there are no conditions, or they or the codes were made of something else.
+        """
+        if self.condition_encoder is None:
+            raise ValueError("this data has no condition beside its labels; pass condition=, such as ChangedImages()")
+        conditions = CodeGrids(
+            self._condition_folder(split),
+            tokenizer=self.condition_encoder.fingerprint(),
+            source=self._condition_images.fingerprint,
+        )
+        return PairedGrids(self.grids(split), conditions)
+
+    def _served(self, split: Split) -> CodeGrids | PairedGrids:
+        return self.grids(split) if self.condition is None else self.pairs(split)
+
     def setup(self, stage: str) -> None:
         """Open the codes, so that a mismatch is found before anything runs."""
-        self.grids("train" if stage == "fit" else "validation")
+        self._served("train" if stage == "fit" else "validation")
 
-    def train_dataloader(self) -> ResumableLoader[CodeBatch]:
+    def train_dataloader(self) -> ResumableLoader[CodeBatch | PairedBatch]:
         """Endless shuffled epochs of random views."""
-        grids = self.grids("train")
+        grids = self._served("train")
+        views: RandomViews[CodeBatch | PairedBatch] = RandomViews(grids, seed=self.seed)
         return ResumableLoader(
-            RandomViews(grids, seed=self.seed).batch,
+            views.batch,
             items=len(grids),
             batch_size=self.batch_size,
             seed=self.seed,
@@ -184,9 +241,9 @@ class CodeDataModule(pl.LightningDataModule):
             **share_of_process(self),
         )
 
-    def val_dataloader(self) -> SequentialLoader[CodeBatch]:
+    def val_dataloader(self) -> SequentialLoader[CodeBatch | PairedBatch]:
         """Every held-out image once, as it is."""
-        grids = self.grids("validation")
+        grids = self._served("validation")
         return SequentialLoader(
             grids.batch,
             items=len(grids),

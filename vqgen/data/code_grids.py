@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from vqgen.data.cache import whole_folder
 from vqgen.data.draws import mix, uniforms
 
 FORMAT = "vqgen-codes-1"
+AnyBatch = TypeVar("AnyBatch", covariant=True)
 
 
 class CodeBatch(NamedTuple):
@@ -126,7 +127,19 @@ class CodeGrids:
         return CodeBatch(codes, self.labels[torch.from_numpy(chosen)])
 
 
-class RandomViews:
+@runtime_checkable
+class HasViews(Protocol[AnyBatch]):
+    """What `RandomViews` draws from: `CodeGrids`, or codes with more beside them."""
+
+    views: int
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int], views: Sequence[int] | None = None) -> AnyBatch:
+        """The images of these indices in these views."""
+
+
+class RandomViews(Generic[AnyBatch]):
     """Draws of code grids: item i in a version that the draw number i + epoch * len(grids) decides.
 
     Args:
@@ -134,11 +147,11 @@ class RandomViews:
         seed: with the draw number, decides the version.
     """
 
-    def __init__(self, grids: CodeGrids, *, seed: int = 0) -> None:
+    def __init__(self, grids: HasViews[AnyBatch], *, seed: int = 0) -> None:
         self.grids = grids
         self.seed = seed
 
-    def batch(self, draws: Sequence[int]) -> CodeBatch:
+    def batch(self, draws: Sequence[int]) -> AnyBatch:
         """The codes of these draws, with their labels."""
         views = (uniforms(mix(self.seed, draws), 1)[:, 0] * self.grids.views).astype(np.int64)
         return self.grids.batch([draw % len(self.grids) for draw in draws], views.tolist())
