@@ -2,6 +2,7 @@
 
 from vqgen.editing.blending import blend
 from vqgen.editing.completion import complete_codes
+from vqgen.editing.completion_masked import complete_masked
 from vqgen.editing.extension import FILLS, Extension, extend, fill_unknown
 from vqgen.editing.inpainting import BLENDS, canvas_around, inpaint
 from vqgen.editing.known_first import KnownFirst, known_first
@@ -22,6 +23,7 @@ __all__ = [
     "canvas_around",
     "complete_codes",
     "complete_larger",
+    "complete_masked",
     "extend",
     "fill_unknown",
     "grid_mask",

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vqgen.metrics.bound import LikelihoodBound, likelihood_bound
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
 from vqgen.metrics.likelihood import Likelihood, likelihood
 
@@ -19,11 +20,13 @@ __all__ = [
     "EnsembleLikelihood",
     "Inception",
     "Likelihood",
+    "LikelihoodBound",
     "SetDistance",
     "codebook_use",
     "ensemble_likelihood",
     "feature_extractor",
     "likelihood",
+    "likelihood_bound",
     "metric_name",
     "psnr",
     "set_distance",

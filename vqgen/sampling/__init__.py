@@ -6,6 +6,7 @@ from vqgen.sampling.confidence import CONFIDENCE_ORDERS, DrawnInOrder, sample_by
 from vqgen.sampling.filtering import draw_codes, filter_logits
 from vqgen.sampling.groups import sample_groups
 from vqgen.sampling.guidance import GUIDANCE_RAMPS, guidance_ramp, guide
+from vqgen.sampling.masked import UNKNOWN, sample_masked
 from vqgen.sampling.noise import image_uniforms
 from vqgen.sampling.schedule import GROUP_SCHEDULES, group_sizes
 
@@ -13,6 +14,7 @@ __all__ = [
     "CONFIDENCE_ORDERS",
     "GROUP_SCHEDULES",
     "GUIDANCE_RAMPS",
+    "UNKNOWN",
     "DrawnInOrder",
     "compile_for_sampling",
     "draw_codes",
@@ -24,4 +26,5 @@ __all__ = [
     "sample_autoregressive",
     "sample_by_confidence",
     "sample_groups",
+    "sample_masked",
 ]

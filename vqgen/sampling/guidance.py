@@ -68,7 +68,9 @@ def guidance_ramp(name: str, scale: float, *, power: float = 2.75) -> Callable[[
 
 
 def guide(
-    conditional: Float[Tensor, "*batch k"], unconditional: Float[Tensor, "*batch k"], scale: float
+    conditional: Float[Tensor, "*batch k"],
+    unconditional: Float[Tensor, "*batch k"],
+    scale: float | Float[Tensor, "..."],
 ) -> Float[Tensor, "*batch k"]:
     """Combine conditional and unconditional logits: ``unconditional + scale * (conditional - unconditional)``.
 
@@ -78,7 +80,7 @@ def guide(
     Args:
         conditional: (..., k) logits given the condition.
         unconditional: (..., k) logits given none.
-        scale: any number, usually from 1 to 10.
+        scale: any number, usually from 1 to 10; or several, of a shape that broadcasts, such as (b, 1, 1).
 
     Returns:
         (..., k) guided logits.
