@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqgen.attention import DenseAttention, DenseReach, KVCache, LayerCache
+from vqgen.conditioning import Told
 from vqgen.prior import Located, Prior, Rotation
 
 ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
@@ -74,13 +75,16 @@ class CapturedPasses:
             room = (*layer.keys.shape[:2], layer.keys.shape[2] + ROWS[-1], layer.keys.shape[3])
             layer.keys, layer.values = layer.keys.new_zeros(room), layer.values.new_zeros(room)
 
-    def run(self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None) -> Float[Tensor, "b m d"]:
+    def run(
+        self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, told: Told | None = None
+    ) -> Float[Tensor, "b _ d"]:
         """Carry rows through the layers, as `Prior._transform` does.
 
         Args:
             hidden: (b, m, d) inputs of the rows, without what position signals add.
             located: what the signals say of them.
             cache: the one that these passes are for.
+            told: what a condition tells, in the first pass.
 
         Returns:
             (b, m, d) final hidden states; of a replayed pass they hold until the next.
@@ -88,12 +92,15 @@ class CapturedPasses:
         count = hidden.shape[1]
         rows = next((rows for rows in ROWS if rows >= count), None)
         if rows is None or cache is not self.cache or self.cache.held == 0:
-            return Prior._transform(self.prior, hidden, located, cache)
+            return Prior._transform(self.prior, hidden, located, cache, told)
         self.uses[rows] += 1
         if self.uses[rows] <= USES_BEFORE:
-            return Prior._transform(self.prior, hidden, located, cache)
+            return Prior._transform(self.prior, hidden, located, cache, told)
         if located.added is not None:
             hidden = hidden + located.added
+        if self.cache.cells is not None:
+            assert located.target is not None
+            hidden = hidden + self.cache.cells[torch.arange(len(hidden), device=hidden.device)[:, None], located.target]
         if rows not in self.graphs:
             self.graphs[rows] = Replayed(self._record(rows, hidden, located.rotation), capture=self.capture)
         self.replayed += 1
