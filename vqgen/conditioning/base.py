@@ -22,6 +22,7 @@ class Told:
         memory_mask: (b, s) which of them are there, at least one per image; None for all.
         prefix: (b, p, d) rows before the start, of the same sequence and visible to all that follow them; None without.
         cells: (b, h * w, d) what to add to a step by the cell it predicts, in raster order; None without.
+        tokens: (b, p) what the rows before the start are to predict in training; None where they predict nothing.
 
     Example:
         >>> told = Told(torch.zeros(2, 8), memory=torch.zeros(2, 5, 8))
@@ -34,6 +35,25 @@ class Told:
     memory_mask: Bool[Tensor, "b s"] | None = None
     prefix: Float[Tensor, "b p d"] | None = None
     cells: Float[Tensor, "b cells d"] | None = None
+    tokens: Int[Tensor, "b p"] | None = None
+
+
+@dataclass(frozen=True)
+class PrefixNll:
+    """Negative log-likelihood of what the rows before the start predict.
+
+    Attributes:
+        nats: (b, p), 0 where nothing is predicted.
+        counted: (b, p) where something is.
+    """
+
+    nats: Float[Tensor, "b p"]
+    counted: Bool[Tensor, "b p"]
+
+    @property
+    def mean(self) -> Float[Tensor, ""]:
+        """Mean over what is predicted; 0 where nothing is."""
+        return self.nats.sum() / self.counted.sum().clamp_min(1)
 
 
 class Conditioner(nn.Module, ABC):
@@ -62,3 +82,15 @@ class Conditioner(nn.Module, ABC):
         generator: torch.Generator | None = None,
     ) -> Told:
         """What is told of b images by their conditions, or by none; the generator draws which ones training hides."""
+
+    def prefix_nll(self, hidden: Float[Tensor, "b p d"], told: Told) -> PrefixNll | None:
+        """How well the rows before the start predict what follows them in the condition itself.
+
+        Args:
+            hidden: (b, p, d) what the prior made of these rows.
+            told: what `forward` gave.
+
+        Returns:
+            Nats; None of a condition that is read and not modelled, which most are.
+        """
+        return None

@@ -19,13 +19,13 @@ from vqgen.attention import (
     visible_to_group,
 )
 from vqgen.checkpoint import Portable
-from vqgen.conditioning import Conditioner, LabelConditioner, Told, Unconditional
+from vqgen.conditioning import Conditioner, LabelConditioner, PrefixNll, Told, Unconditional
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
 from vqgen.prior.rows import Rows
-from vqgen.prior.signals import combine_signals
+from vqgen.prior.signals import RelativeAttention, combine_signals
 from vqgen.prior.steps import NO_CELL, Steps, steps_asking, steps_of
 from vqgen.prior.style import STYLES
 
@@ -154,6 +154,8 @@ class Prior(Portable):
         self.attentions = check_attentions(
             self.attention or (DenseAttention(),), rows=combined.rows, turned=combined.rotary is not None
         )
+        if combined.relative is not None:
+            self.attentions = tuple([RelativeAttention(each, combined.relative) for each in self.attentions])
         self.blocks = nn.ModuleList(
             Block(
                 dim,
@@ -248,12 +250,38 @@ class Prior(Portable):
         Returns:
             (b, n) nats in visiting order, float32.
         """
+        return self.joint_nll(codes, positions, condition, label_smoothing=label_smoothing)[0]
+
+    def joint_nll(
+        self,
+        codes: Int[Tensor, "b h w"],
+        positions: Int[Tensor, "b n"],
+        condition: Int[Tensor, "b *shape"] | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> tuple[Float[Tensor, "b n"], PrefixNll | None]:
+        """`nll`, and that of the condition itself where its rows come first and are modelled, in one pass.
+
+        Args:
+            codes: (b, h, w) int64.
+            positions: (b, n) raster index of the cell visited at each step, n = h * w.
+            condition: as in `forward`.
+            label_smoothing: of the codes, share of probability spread over all of them, in [0, 1).
+
+        Returns:
+            (b, n) nats of the codes, float32, and the nats of the condition; None of one that is not modelled.
+
+        Source: Ramesh et al., Zero-Shot Text-to-Image Generation (2102.12092), section 2.2.
+        """
         sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n), each image in its own order
-        logits = self(sequence, positions, condition).float()
+        hidden, told = self._inputs(sequence[:, :-1], condition)
+        located = self.locate(positions, batch_size=len(hidden), steps=hidden.shape[1])
+        rows = self._transform(self.rows.spread(hidden), located, None, told)
+        logits = self._logits(self.rows.read(rows[:, located.prefix :])).float()
         nats = F.cross_entropy(
             logits.flatten(0, 1), sequence.flatten(), reduction="none", label_smoothing=label_smoothing
         )
-        return nats.view_as(sequence)
+        return nats.view_as(sequence), self.conditioner.prefix_nll(rows[:, : located.prefix], told)
 
     def locate(
         self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, batch_size: int, steps: int | None = None
@@ -458,7 +486,15 @@ class Prior(Portable):
         if cells is not None:
             assert located.target is not None
             hidden = hidden + cells[torch.arange(len(hidden), device=hidden.device)[:, None], located.target]
-        hidden = self.input_dropout(hidden)
+        return self._layers(self.input_dropout(hidden), located, cache, memories)
+
+    def _layers(
+        self,
+        hidden: Float[Tensor, "b m d"],
+        located: Located,
+        cache: KVCache | None,
+        memories: Sequence[Memory | None],
+    ) -> Float[Tensor, "b m d"]:
         for index, block in enumerate(self.blocks):
             reach = located.reaches[index % len(located.reaches)]
             layer = None if cache is None else cache.layers[index]
