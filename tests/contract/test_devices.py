@@ -8,6 +8,12 @@ from tiny_pipeline import make_tiny_pipeline
 from torch import nn
 from torch.nn import functional as F
 
+from vqgen.conditioning import (
+    AlignedGridConditioner,
+    ConvolutionalContext,
+    PrefixGridConditioner,
+    SpatialConditioner,
+)
 from vqgen.losses import ReconstructionLoss
 from vqgen.orders import order_policy, scan_order
 from vqgen.prior import SIGNALS, STYLES, Prior
@@ -106,6 +112,36 @@ def test_quantizers_find_the_same_codes_and_train(device: str, quantizer: nn.Mod
     (result.latents.square().mean() + result.loss).backward()
     assert leaf.grad is not None
     assert bool(leaf.grad.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    "conditioner",
+    [
+        AlignedGridConditioner(5, 32, height=4, width=4, context=ConvolutionalContext(32)),
+        AlignedGridConditioner(5, 32, height=4, width=4, grid_height=8, grid_width=8),
+        AlignedGridConditioner(5, 32, height=4, width=4, grid_height=3, grid_width=3),
+        PrefixGridConditioner(5, 32, grid_height=3, grid_width=3),
+    ],
+    ids=["context", "patches", "coarser", "prefix"],
+)
+def test_grids_as_conditions_give_the_same_logits(device: str, conditioner: SpatialConditioner) -> None:
+    torch.manual_seed(0)
+    prior = Prior(20, 4, 4, dim=32, depth=2, heads=2, conditioner=copy.deepcopy(conditioner))
+    prior.conditioner.use_codebook(torch.randn(5, 3))
+    for parameter in prior.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    prior.eval()
+    condition = torch.randint(5, (3, conditioner.grid_height, conditioner.grid_width))
+    positions = torch.stack([torch.randperm(16) for _ in range(3)])
+    expected = prior(torch.arange(16).expand(3, -1), positions, condition)
+    there = copy.deepcopy(prior).to(device)
+    found = there(torch.arange(16).expand(3, -1).to(device), positions.to(device), condition.to(device))
+    torch.testing.assert_close(found.cpu(), expected, atol=2e-2, rtol=0.0)
+    drawn = sample_autoregressive(there, positions, condition, temperature=0.0, guidance=2.0)
+    assert drawn.device.type == device
+    there.train().nll(
+        torch.zeros(3, 4, 4, dtype=torch.int64, device=device), positions.to(device), condition.to(device)
+    )
 
 
 def test_a_pipeline_works_wholly_on_its_device(device: str) -> None:
