@@ -74,7 +74,9 @@ def test_logits_do_not_depend_on_positions_after_their_step(style: str, signals:
 
 @every_style
 @pytest.mark.parametrize(
-    "signals", [("target",), ("rotary",), ("target", "rotary"), ("instruction",), ("double",)], ids="+".join
+    "signals",
+    [("target",), ("rotary",), ("target", "rotary"), ("instruction",), ("double",), ("shaw",), ("relative",)],
+    ids="+".join,
 )
 def test_logits_depend_on_the_cell_to_be_predicted(style: str, signals: tuple[str, ...]) -> None:
     prior = lively_prior(style, signals)

@@ -163,7 +163,8 @@ def _pick(rows: Float[Tensor, "b heads n e"], order: Int[Tensor, "b heads rounds
 def _chunks(sorted_rows: Tensor, window: int, pad: int = 0) -> Tensor:
     """(b, heads, rounds, n, ...) -> (b, heads, rounds, chunks, window, ...), filled up at the end."""
     sizes = [0] * (2 * (sorted_rows.ndim - 4)) + [0, -sorted_rows.shape[3] % window]
-    return F.pad(sorted_rows, sizes, value=pad).unflatten(3, (-1, window))
+    padded = F.pad(sorted_rows, sizes, value=pad)
+    return padded.view(*padded.shape[:3], -1, window, *padded.shape[4:])
 
 
 def _chunks_with_previous(sorted_rows: Tensor, window: int, pad: int = 0) -> Tensor:

@@ -162,7 +162,7 @@ class LSHAttention(Attention):
     def _whole(self, query: Tensor, keys: Tensor, values: Tensor, reach: LSHReach) -> Tensor:
         begin, count = reach.beginning, query.shape[2]
         assert begin is not None
-        head = self._on_top(*(each[:, :, :begin] for each in (query, keys, values)), reach)
+        head = self._on_top(query[:, :, :begin], keys[:, :, :begin], values[:, :, :begin], reach)
         if begin == count:
             return head
         rows, own_keys, own_values = (each[:, :, begin:] for each in (query, keys, values))

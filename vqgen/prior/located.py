@@ -64,7 +64,8 @@ class Located:
             ValueError: when there are not so many steps.
         """
         added, rotation, rows = self.added, self.rotation, self.rows
-        held = added.shape[1] if added is not None else rotation.cosine.shape[1] if rotation is not None else 0
+        told = (added, None if rotation is None else rotation.cosine, self.target)
+        held = next((tensor.shape[1] for tensor in told if tensor is not None), 0)
         if self.prefix + (first + count) * rows > held:
             raise ValueError(
                 f"expected positions for at least {first + count} steps, got {(held - self.prefix) // rows}; "

@@ -9,6 +9,7 @@ from vqgen.prior import (
     DoubleSignal,
     InstructionSignal,
     Prior,
+    RelativeSignal,
     StepSignal,
     TargetRotarySignal,
     TargetSignal,
@@ -19,8 +20,8 @@ from vqgen.prior.signals import CellTable, OwnRotarySignal, RotarySignal
 GRID = {"height": 3, "width": 5}
 
 
-def test_every_signal_is_of_one_of_the_two_kinds() -> None:
-    assert all(issubclass(signal, AdditiveSignal | RotarySignal) for signal in SIGNALS.values())
+def test_every_signal_is_of_one_of_the_three_kinds() -> None:
+    assert all(issubclass(signal, AdditiveSignal | RotarySignal | RelativeSignal) for signal in SIGNALS.values())
 
 
 def test_cell_table_is_row_plus_column_with_an_entry_for_no_cell() -> None:

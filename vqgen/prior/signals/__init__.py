@@ -6,6 +6,9 @@ from vqgen.prior.signals.cell_rotation import CellRotation
 from vqgen.prior.signals.combination import SIGNALS, SignalCombination, combine_signals
 from vqgen.prior.signals.double import DoubleSignal
 from vqgen.prior.signals.instruction import InstructionSignal, OwnRotarySignal
+from vqgen.prior.signals.relative import RelativeAttention, RelativeReach, RelativeSignal
+from vqgen.prior.signals.relative_shaw import ShawSignal
+from vqgen.prior.signals.relative_sinusoid import SinusoidSignal
 from vqgen.prior.signals.rotary import TargetRotarySignal
 from vqgen.prior.signals.step import StepSignal
 from vqgen.prior.signals.target import TargetSignal
@@ -19,9 +22,14 @@ __all__ = [
     "DoubleSignal",
     "InstructionSignal",
     "OwnRotarySignal",
+    "RelativeAttention",
+    "RelativeReach",
+    "RelativeSignal",
     "RotarySignal",
     "Rotation",
+    "ShawSignal",
     "SignalCombination",
+    "SinusoidSignal",
     "StepSignal",
     "TargetRotarySignal",
     "TargetSignal",
