@@ -46,6 +46,7 @@ class Places(Reach):
         step: (m,) the step of the order at which each new row's target is visited; None for rows that stand for one
             step each, from step ``first`` on.
         content_step: (t,) the step at which each row's content was visited, -1 for none; None for -1, 0, 1, ...
+        prefix: rows that a condition puts before the start.
 
     Example:
         >>> import torch
@@ -64,6 +65,7 @@ class Places(Reach):
     visible: Bool[Tensor, "m t"] | None = None
     step: Int[Tensor, " m"] | None = None
     content_step: Int[Tensor, " t"] | None = None
+    prefix: int = 0
 
     @property
     def target_steps(self) -> Int[Tensor, " m"]:
@@ -118,7 +120,7 @@ class Places(Reach):
             rows = torch.cat((torch.arange(first, device=kept.device), first + kept))
             target, content = target.index_select(1, kept), content.index_select(1, rows)
             step, content_step = step[kept], content_step[rows]
-        return Places(target, content, first, self.height, self.width, visible, step, content_step)
+        return Places(target, content, first, self.height, self.width, visible, step, content_step, self.prefix)
 
 
 class Attention(nn.Module, ABC):

@@ -314,7 +314,9 @@ class Prior(Portable):
             target, content, index, content_step = (
                 F.pad(tensor, (prefix, 0), value=NO_CELL) for tensor in (target, content, index, content_step)
             )
-        return Places(target, content, 0, self.height, self.width, step=index, content_step=content_step)
+        return Places(
+            target, content, 0, self.height, self.width, step=index, content_step=content_step, prefix=prefix
+        )
 
     def _reaching(self, located: Located, places: Places) -> Located:
         return replace(located, reaches=tuple([attention.reach(places) for attention in self.attentions]))
