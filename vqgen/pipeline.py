@@ -14,13 +14,21 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vqgen.checkpoint import read_config
-from vqgen.editing import canvas_around, complete_larger, inpaint, order_of_size
+from vqgen.checkpoint import Portable, read_config
+from vqgen.editing import canvas_around, complete_larger, complete_masked, inpaint, order_of_size
+from vqgen.metrics.bound import likelihood_bound
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
 from vqgen.metrics.likelihood import Likelihood
 from vqgen.orders import OrderPolicy, ScanOrder, order_policy_from_description, scan_order
-from vqgen.prior import Prior
-from vqgen.sampling import CONFIDENCE_ORDERS, compile_for_sampling, group_sizes, sample_by_confidence, sample_groups
+from vqgen.prior import MaskedPrior, Prior
+from vqgen.sampling import (
+    CONFIDENCE_ORDERS,
+    UNKNOWN,
+    compile_for_sampling,
+    group_sizes,
+    sample_by_confidence,
+    sample_groups,
+)
 from vqgen.tokenizer import Tokenizer, decode_tiled
 
 Condition = int | str | Sequence[int | str] | Int[Tensor, " b"] | None
@@ -32,9 +40,10 @@ class Pipeline:
 
     Args:
         tokenizer: images to codes and back.
-        prior: models the codes; its grid and codebook fit the tokenizer's.
+        prior: models the codes, in visiting order or masked; its grid and codebook fit the tokenizer's.
         order: the policy the prior was trained under, which ties it to the policy's orders unless it takes any; after
-            annealing, what it was annealed to (`AnnealedOrder.at`).
+            annealing, what it was annealed to (`AnnealedOrder.at`). `RandomPerSample` for a masked prior, which
+            has none.
         class_names: names of the class labels, or empty.
 
     Raises:
@@ -52,7 +61,9 @@ class Pipeline:
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(self, tokenizer: Tokenizer, prior: Prior, order: OrderPolicy, class_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, prior: Prior | MaskedPrior, order: OrderPolicy, class_names: Sequence[str] = ()
+    ) -> None:
         if tokenizer.codebook_size != prior.codebook_size:
             raise ValueError(
                 f"the tokenizer has {tokenizer.codebook_size} codes and the prior models {prior.codebook_size}; "
@@ -63,10 +74,15 @@ class Pipeline:
                 f"the order visits a grid of {order.height} x {order.width}, the prior models one of "
                 f"{prior.height} x {prior.width}; make the order for the prior's grid"
             )
+        if isinstance(prior, MaskedPrior) and not order.takes_any:
+            raise ValueError(
+                f"a masked prior has no order, got {order.name!r}; pass order_policy('random-per-sample', ...), which "
+                "stands for none"
+            )
         if class_names and len(class_names) != prior.num_classes:
             raise ValueError(f"the prior has {prior.num_classes} classes, got {len(class_names)} class names")
         self.tokenizer = tokenizer.eval()
-        self.prior = prior.eval()
+        self.prior: Prior | MaskedPrior = prior.eval()
         self.order = order
         self.class_names = tuple(class_names)
 
@@ -109,9 +125,12 @@ class Pipeline:
             raise ValueError(f"{folder / 'prior'} does not record its {' and '.join(sorted(missing))}; save it again")
         found = read_config(folder / "tokenizer")["fingerprint"]
         check_tokenizer(metadata["tokenizer"], found, where=folder)
+        prior = Portable.from_pretrained(folder / "prior", classes)
+        if not isinstance(prior, (Prior, MaskedPrior)):
+            raise ValueError(f"expected a prior in {folder / 'prior'}, found a {type(prior).__name__}")
         return cls(
             Tokenizer.from_pretrained(folder / "tokenizer", classes),
-            Prior.from_pretrained(folder / "prior", classes),
+            prior,
             order_policy_from_description(metadata["order"]),
             metadata.get("class_names", ()),
         )
@@ -149,6 +168,7 @@ class Pipeline:
         steps: int | Sequence[int] | None = None,
         schedule: str | Callable[[float], float] = "cosine",
         temperature: float = 1.0,
+        choice_temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
         guidance: float | Callable[[float], float] = 1.0,
@@ -165,19 +185,24 @@ class Pipeline:
             order: the order to draw in; None takes the one the prior was trained in. If it was trained in any, that is
                 raster, and `halton`, whose neighbours in time lie far apart, where several cells are drawn a step. Such
                 a prior also draws ``most-certain`` or ``most-informative`` cells first, see `sample_by_confidence`.
+                A masked prior has none.
             steps: how many steps to draw in, several cells at once, from 1 to the cells to draw; or how many cells at
-                each step. None draws one by one. Fewer steps than cells take a prior that was trained in any order.
+                each step. None draws one by one, or with a masked prior in 16. Fewer steps than cells take a prior that
+                was trained in any order, or a masked one.
             schedule: how cells are spread over steps: ``cosine`` (few at first), ``linear``, or a function, see
                 `group_sizes`.
             temperature: >= 0; 0 takes the most probable code.
+            choice_temperature: of the choice of cells by a masked prior, see `sample_masked`, whose default it has when
+                None; for no other prior.
             top_k: keep the k most probable codes; None keeps all.
             top_p: keep the fewest codes that together reach this probability, in (0, 1]; None keeps all.
             guidance: classifier-free guidance scale, or a function of progress in [0, 1]; 1 is none.
             seed: of the randomness.
             batch_size: how many are drawn at a time, which bounds memory.
-            prefix: codes of the first m steps in visiting order, (count, m), to keep.
+            prefix: codes of the first m steps in visiting order, (count, m), to keep; a masked prior has them
+                in raster order.
             on_step: called after each step with the number of codes known, less one, and the sequences of the batch
-                so far.
+                so far; a masked prior's are in raster order, -1 where unknown.
 
         Returns:
             (count, c, H, W) in [-1, 1], on the CPU.
@@ -193,6 +218,7 @@ class Pipeline:
             steps=steps,
             schedule=schedule,
             temperature=temperature,
+            choice_temperature=choice_temperature,
             top_k=top_k,
             top_p=top_p,
             guidance=guidance,
@@ -212,6 +238,7 @@ class Pipeline:
         steps: int | Sequence[int] | None = None,
         schedule: str | Callable[[float], float] = "cosine",
         temperature: float = 1.0,
+        choice_temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
         guidance: float | Callable[[float], float] = 1.0,
@@ -229,6 +256,7 @@ class Pipeline:
             steps: as in `generate`.
             schedule: as in `generate`.
             temperature: as in `generate`.
+            choice_temperature: as in `generate`.
             top_k: as in `generate`.
             top_p: as in `generate`.
             guidance: as in `generate`.
@@ -247,6 +275,30 @@ class Pipeline:
             raise ValueError(f"count and batch_size must be >= 1, got count={count}, batch_size={batch_size}")
         if prefix is not None and len(prefix) != count:
             raise ValueError(f"expected one prefix per image, {count}, got {len(prefix)}")
+        if isinstance(self.prior, MaskedPrior):
+            self._check_no_order(order)
+            options = {"choice_temperature": choice_temperature, "steps": steps}
+            return self._generate_masked(
+                self.prior,
+                self.labels(condition, count),
+                count=count,
+                prefix=prefix,
+                on_step=on_step,
+                batch_size=batch_size,
+                schedule=schedule,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                guidance=guidance,
+                seed=seed,
+                **{name: value for name, value in options.items() if value is not None},
+            )
+        if choice_temperature is not None:
+            raise ValueError(
+                "choice_temperature is for masked priors, which choose the cells to keep, got "
+                f"{choice_temperature} and a prior that draws in an order; leave it out"
+            )
+        prior = self.prior
         groups = self._groups(steps, schedule, 0 if prefix is None else prefix.shape[1])
         by_confidence, several = isinstance(order, str) and order in CONFIDENCE_ORDERS, max(groups, default=1) > 1
         if not self.order.takes_any and (by_confidence or several):
@@ -277,16 +329,57 @@ class Pipeline:
                 "on_step": on_step,
             }
             if visited is None:
-                drawn = sample_by_confidence(self.prior, order=str(order), **arguments)
-                codes = drawn.codes(height=self.prior.height, width=self.prior.width)
+                drawn = sample_by_confidence(prior, order=str(order), **arguments)
+                codes = drawn.codes(height=prior.height, width=prior.width)
             else:
-                codes = visited.unscan(sample_groups(self.prior, visited.positions.to(self.device), **arguments))
+                codes = visited.unscan(sample_groups(prior, visited.positions.to(self.device), **arguments))
             grids.append(codes.cpu())
         return torch.cat(grids)
 
+    def _generate_masked(
+        self,
+        prior: MaskedPrior,
+        labels: Int[Tensor, ...] | None,
+        *,
+        count: int,
+        prefix: Int[Tensor, "b m"] | None,
+        on_step: OnStep | None,
+        **sampling: Any,
+    ) -> Int[Tensor, "b h w"]:
+        codes = torch.zeros(count, prior.height * prior.width, dtype=torch.int64, device=self.device)
+        unknown = torch.ones_like(codes, dtype=torch.bool)
+        if prefix is not None:
+            if prefix.shape[1] > codes.shape[1]:
+                raise ValueError(
+                    f"the prefix must have at most one code per cell, {codes.shape[1]}, got {prefix.shape[1]}"
+                )
+            codes[:, : prefix.shape[1]], unknown[:, : prefix.shape[1]] = prefix.to(self.device), False
+
+        def tell(step: int, grids: Int[Tensor, "b h w"]) -> None:
+            if on_step is not None:
+                on_step(int((grids != UNKNOWN).flatten(1).sum(dim=1).min()) - 1, grids.flatten(1))
+
+        grids, hidden = (tensor.view(-1, prior.height, prior.width) for tensor in (codes, unknown))
+        return complete_masked(prior, grids, hidden, labels, on_step=tell, **sampling).cpu()
+
+    def _check_no_order(self, order: object) -> None:
+        if isinstance(self.prior, MaskedPrior) and order is not None:
+            name = repr(order.name if isinstance(order, ScanOrder) else order)
+            raise ValueError(
+                f"this prior is a masked one and has no order: it fills in the cells it is most certain of first, got "
+                f"order={name}; leave it out"
+            )
+
+    def _in_order(self, what: str) -> Prior:
+        if isinstance(self.prior, MaskedPrior):
+            raise ValueError(
+                f"{what} takes a prior that draws in an order, and this one is masked; train a Prior for it"
+            )
+        return self.prior
+
     def compile(self) -> Pipeline:
         """A pipeline that draws with compiled kernels, faster one image at a time; see `compile_for_sampling`."""
-        return Pipeline(self.tokenizer, compile_for_sampling(self.prior), self.order, self.class_names)
+        return Pipeline(self.tokenizer, compile_for_sampling(self._in_order("compile")), self.order, self.class_names)
 
     def decode(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c H W"]:
         """Images of codes, (b, c, H, W) in [-1, 1], on the CPU."""
@@ -321,6 +414,9 @@ class Pipeline:
     ) -> Likelihood | EnsembleLikelihood:
         """Exact likelihood of the images' codes: nats per code, bits per dimension, and the map per cell.
 
+        A masked prior has none: what comes back is then a `LikelihoodBound`, estimated in 32 passes, of drawing the
+        codes one by one in a random order.
+
         Args:
             images: (b, c, H, W) in [-1, 1].
             condition: as in `generate`.
@@ -333,6 +429,17 @@ class Pipeline:
         Raises:
             ValueError: if the images do not fit the prior's grid, or an order is not one the prior knows.
         """
+        if isinstance(self.prior, MaskedPrior):
+            self._check_no_order(order)
+            return likelihood_bound(
+                self.prior,
+                self.tokenizer.encode(images.to(self.device)),
+                self.labels(condition, len(images)),
+                downsampling=self.tokenizer.downsampling,
+                channels=images.shape[1],
+                depth=self.tokenizer.depth,
+                passes=32,
+            )
         several = isinstance(order, (int, Sequence)) and not isinstance(order, str)
         if isinstance(order, int):
             grid = {"height": self.prior.height, "width": self.prior.width}
@@ -368,8 +475,8 @@ class Pipeline:
             condition: as in `generate`.
             order: as in `generate` (most-certain and most-informative for images of the trained size only); by name, or
                 of the images' grid.
-            steps: draw what is unknown in so many steps, several cells at once; one cell a step when None. For images
-                of the trained size, and a prior that takes any order.
+            steps: draw what is unknown in so many steps, several cells at once; one cell a step when None, or in 16 if
+                the prior is masked. For images of the trained size, and a prior that takes any order or is masked.
             seed: of the randomness; image i depends on (seed, i), its known pixels, mask and condition.
             options: margin, fill, blend and batch_size of `vqgen.editing.inpaint`; temperature, top_k, top_p, guidance.
 
@@ -379,6 +486,7 @@ class Pipeline:
         Raises:
             ValueError: if the prior has one order, and the known cells are not its beginning; or as `generate`.
         """
+        self._check_no_order(order)
         by_confidence = order if isinstance(order, str) and order in CONFIDENCE_ORDERS else None
         order = None if by_confidence else order  # the known cells then come in the prior's own
         visited, own = self._order_on((images.shape[2], images.shape[3]), order, several=steps is not None)
@@ -472,10 +580,11 @@ class Pipeline:
         """
         if count < 1:
             raise ValueError(f"count must be >= 1, got {count}")
+        prior = self._in_order("generate_larger")
         visited, own = self._order_on((height, width), order)
         grid = torch.zeros(count, visited.height, visited.width, dtype=torch.int64, device=self.device)
         codes = complete_larger(
-            self.prior,
+            prior,
             grid,
             torch.ones_like(grid, dtype=torch.bool),
             visited,

@@ -64,6 +64,7 @@ def execute(plan: Plan, run: Run) -> RunResult:
         precision=plan.precision,
     )
     held_out = data.grids("validation")
+    assert isinstance(module.prior, Prior)  # as made above
     found = measure_likelihood(module.prior.eval(), module.policy, held_out, count=plan.validation_images)
     if not math.isfinite(found.nats_per_code):
         raise ValueError(

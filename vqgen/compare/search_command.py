@@ -12,6 +12,7 @@ from vqgen.data.source import Split
 from vqgen.evaluation.reference import chosen
 from vqgen.orders import available_orders
 from vqgen.pipeline import Pipeline
+from vqgen.prior import MaskedPrior
 
 
 def search(
@@ -60,6 +61,10 @@ def search(
         )
     pipeline = pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     prior = pipeline.prior
+    if isinstance(prior, MaskedPrior):
+        raise ValueError(
+            f"the prior in {folder} is a masked one, which has no order; search with one that draws in any"
+        )
     grids, labels = read_codes(pipeline, codes, images, split=split, count=count, seed=seed)
     half = len(grids) // 2
     with Bars(transient=True) as bars:

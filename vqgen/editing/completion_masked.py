@@ -1,5 +1,6 @@
 """Drawing the unknown codes of grids with a masked prior."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ def complete_masked(
     unknown: Bool[Tensor, "b h w"],
     condition: Int[Tensor, "b *shape"] | None = None,
     *,
-    steps: int | None = None,
+    steps: int | Sequence[int] | None = None,
     seed: int = 0,
     batch_size: int = 64,
     **sampling: Any,
@@ -28,10 +29,10 @@ def complete_masked(
         codes: (b, h, w) int64; what stands in unknown cells is not read.
         unknown: (b, h, w), True where a code is to be drawn.
         condition: (b, ...) int64, -1 for none; or None.
-        steps: in how many steps, at most one for each unknown cell; as `sample_masked` has it when None.
+        steps: in how many steps, or how many cells at each, see `sample_masked`, whose default it is when None.
         seed: of the randomness; image i depends on (seed, i), its known codes and condition.
         batch_size: how many are drawn at a time at most.
-        sampling: temperature, choice_temperature, top_k, top_p and guidance, as in `sample_masked`.
+        sampling: schedule, temperature, choice_temperature, top_k, top_p, guidance and on_step, as in `sample_masked`.
 
     Returns:
         (b, h, w) int64, on the device of `codes`.

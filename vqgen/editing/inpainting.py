@@ -9,11 +9,12 @@ from torch import Tensor
 
 from vqgen.editing.blending import blend as blend_seam
 from vqgen.editing.completion import complete_codes
+from vqgen.editing.completion_masked import complete_masked
 from vqgen.editing.extension import fill_unknown
 from vqgen.editing.larger import complete_larger
 from vqgen.editing.masks import grid_mask
 from vqgen.orders import ScanOrder
-from vqgen.prior import Prior
+from vqgen.prior import MaskedPrior, Prior
 from vqgen.tokenizer import Tokenizer, decode_tiled, encode_tiled
 
 BLENDS = ("feather", "paste", "none")
@@ -23,7 +24,7 @@ BLENDS = ("feather", "paste", "none")
 @torch.no_grad()
 def inpaint(
     tokenizer: Tokenizer,
-    prior: Prior,
+    prior: Prior | MaskedPrior,
     images: Float[Tensor, "b c H W"],
     mask: Bool[Tensor, "..."],
     order: ScanOrder,
@@ -47,7 +48,7 @@ def inpaint(
 
     Args:
         tokenizer: on any device.
-        prior: that models its codes, on the same device.
+        prior: that models its codes, on the same device; one that is masked takes no order and windows are not for it.
         images: (b, c, H, W) in [-1, 1]; of the trained size, or larger and then drawn in windows (`plan_windows`).
         mask: (b, H, W), or (H, W) for all, True where a pixel is unknown; unknown pixels are not read.
         order: of the images' grid: the known cells come first in it, then the unknown ones.
@@ -82,6 +83,11 @@ def inpaint(
                 f"cells and a prior of {prior.height} x {prior.width}; leave it out, windows are drawn one cell a step "
                 "in the order of the grid"
             )
+    if isinstance(prior, MaskedPrior) and not trained:
+        raise ValueError(
+            f"a masked prior draws grids of its own size, {prior.height} x {prior.width} cells, got images of "
+            f"{order.height} x {order.width}; cut them, or use a prior that draws in an order"
+        )
     images, unknown = images.cpu(), _mask_of(images, mask)
     filled = fill_unknown(images, ~unknown, fill)
     device = next(tokenizer.parameters()).device
@@ -96,7 +102,9 @@ def inpaint(
     codes = torch.cat([encode(part.to(device)) for part in torch.split(filled, batch_size)])
     hidden = grid_mask(unknown, downsampling=tokenizer.downsampling, margin=margin, depth=tokenizer.depth).to(device)
     together: dict[str, Any] = {"seed": seed, "batch_size": batch_size, **sampling}
-    if trained:
+    if isinstance(prior, MaskedPrior):
+        codes = complete_masked(prior, codes, hidden, condition, steps=steps, **together)
+    elif trained:
         together |= {"fixed": own is not None, "by_confidence": by_confidence, "steps": steps}
         codes = complete_codes(prior, codes, hidden, order, condition, **together)
     else:

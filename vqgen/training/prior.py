@@ -12,13 +12,24 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vqgen.data.source import ImageBatch
-from vqgen.orders import AnnealedOrder, FixedOrder, MixtureOrder, OrderPolicy, order_policy, scan_order
+from vqgen.orders import (
+    AnnealedOrder,
+    FixedOrder,
+    MixtureOrder,
+    OrderPolicy,
+    RandomPerSample,
+    order_policy,
+    scan_order,
+)
 from vqgen.pictures import picture_grid
 from vqgen.pipeline import Pipeline, check_tokenizer
-from vqgen.prior import Prior
+from vqgen.prior import MaskedPrior, Prior
 from vqgen.tokenizer import Tokenizer
 from vqgen.training.image_log import log_picture
 from vqgen.training.optimization import Optimization
+
+NO_ORDER = "random-per-sample"
+"""The policy that stands for no order at all, as of masked priors."""
 
 ORDER_KEY = "vqgen_order"
 TOKENIZER_KEY = "vqgen_tokenizer"
@@ -35,6 +46,7 @@ class PriorModule(pl.LightningModule):
     checkpoint. `validation/nll` does not change with it, so that it can be compared over a run:
 
     - of one order: scored in that order; of random orders: each sample in one, the same in every validation;
+    - of a masked prior: an upper bound, see `MaskedPrior.nll`, from the same views of the same batch at every call;
     - of an annealed policy: scored in its target, also as `validation/nll/TARGET`;
     - of a mixture: the mean over its parts by their weights, each also as `validation/nll/PART`.
 
@@ -49,7 +61,8 @@ class PriorModule(pl.LightningModule):
         use_codebook: let the prior know codes by their latents, see `CodeFeatures`: it learns sooner, the more so the
             fewer images there are.
         order: an order policy by name (see `order_policy`: a scan order, an order file, `random-per-sample`,
-            `mixture:...`, `annealed:...`), or a class called with grid height and grid width that gives one.
+            `mixture:...`, `annealed:...`), or a class called with grid height and grid width that gives one. None is
+            `raster`; for a masked prior, which has no order, `random-per-sample`, and nothing else goes with it.
         order_seed: for orders that are drawn once (`random`).
         optimization: optimizer, learning rate, schedule.
         folder: where the portable pipeline (tokenizer and prior) is written at the end of `fit`; None writes nothing.
@@ -60,17 +73,18 @@ class PriorModule(pl.LightningModule):
             that take any order.
 
     Raises:
-        ValueError: if the order is unknown, or a validation order is none that the prior will know.
+        ValueError: if the order is unknown, a masked prior is given one, or a validation order is none that the prior
+            will know.
     """
 
     def __init__(
         self,
         tokenizer: str,
-        prior: Callable[[int, int, int, int], Prior],
+        prior: Callable[[int, int, int, int], Prior | MaskedPrior],
         image_size: tuple[int, int],
         num_classes: int = 0,
         use_codebook: bool = False,
-        order: str | Callable[[int, int], OrderPolicy] = "raster",
+        order: str | Callable[[int, int], OrderPolicy] | None = None,
         order_seed: int = 0,
         optimization: Optimization = Optimization(),  # noqa: B008  (frozen)
         folder: str | None = None,
@@ -89,7 +103,14 @@ class PriorModule(pl.LightningModule):
         if use_codebook:
             self.prior.use_codebook(frozen.codebook())
         grid = {"height": height, "width": width, "seed": order_seed}
+        masked = isinstance(self.prior, MaskedPrior)
+        order = order or (NO_ORDER if masked else "raster")
         self.policy = order_policy(order, **grid) if isinstance(order, str) else order(height, width)
+        if masked and (validation_orders or not isinstance(self.policy, RandomPerSample)):
+            raise ValueError(
+                f"a masked prior has no order to be trained or scored in, got order {self.policy.name!r} and "
+                f"validation orders {list(validation_orders)}; leave both out"
+            )
         self.validation_orders = [scan_order(name, **grid) for name in validation_orders]
         if unknown := [each.name for each in self.validation_orders if not self.policy.knows(each)]:
             raise ValueError(
@@ -190,16 +211,20 @@ class PriorModule(pl.LightningModule):
     test_step = validation_step
 
     def predict_step(self, batch: Any, batch_index: int) -> Float[Tensor, "b h w"]:
-        """Nats of every cell of a batch, (b, h, w)."""
-        from vqgen.metrics import likelihood
+        """Nats of every cell of a batch, (b, h, w); a bound if the prior is masked."""
+        from vqgen.metrics import likelihood, likelihood_bound
 
         codes = self._codes(batch)
+        condition = batch.labels if self.prior.num_classes else None
+        if isinstance(self.prior, MaskedPrior):
+            downsampling = self.tokenizer.downsampling
+            return likelihood_bound(self.prior, codes, condition, downsampling=downsampling, seed=batch_index).nats
         positions = self.policy.positions(len(codes), torch.Generator().manual_seed(batch_index)).to(codes.device)
         result = likelihood(
             self.prior,
             codes.flatten(1).gather(1, positions),
             positions,
-            batch.labels if self.prior.num_classes else None,
+            condition,
             downsampling=self.tokenizer.downsampling,
         )
         return result.nats
