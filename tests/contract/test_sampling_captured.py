@@ -5,7 +5,7 @@ import torch
 
 from vqgen.attention import BidirectionalAttention
 from vqgen.prior import SIGNALS, Prior
-from vqgen.sampling import captured, guided, sample_autoregressive, sample_by_confidence, sample_groups
+from vqgen.sampling import guided, sample_autoregressive, sample_by_confidence, sample_groups
 from vqgen.sampling.captured import ROWS, CapturedPasses, capturable
 
 COMBINATIONS = [*((name,) for name in SIGNALS), ("target", "rotary")]
@@ -52,10 +52,10 @@ def test_replayed_passes_draw_the_same_codes(
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_nearly_all_passes_of_drawing_one_by_one_are_replayed(device: str, counted: list[CapturedPasses]) -> None:
+def test_all_passes_of_drawing_one_by_one_are_replayed(device: str, counted: list[CapturedPasses]) -> None:
     sample_autoregressive(lively_prior().to(device), torch.arange(16), torch.tensor([1]))
     (passes,) = counted
-    assert passes.replayed == 16 - 1 - captured.USES_BEFORE  # the first pass meets an empty cache
+    assert passes.replayed == 16
     assert passes.graphs.keys() == {1}
 
 
@@ -74,12 +74,17 @@ def test_passes_of_more_rows_than_any_graph_run_as_they_are(counted: list[Captur
     assert not counted[0].graphs
 
 
+def test_a_few_passes_are_not_worth_a_graph(counted: list[CapturedPasses]) -> None:
+    sample_groups(lively_prior(), torch.randperm(16), torch.tensor([0]), groups=(1, 2, 4, 9))
+    assert not counted[0].graphs
+
+
 def test_a_later_call_is_not_touched_by_an_earlier_one(counted: list[CapturedPasses]) -> None:
     prior, positions, label = lively_prior(), torch.randperm(16), torch.tensor([1])
     first = sample_autoregressive(prior, positions, label, seed=1)
     sample_autoregressive(prior, positions, label, seed=2)
     assert torch.equal(sample_autoregressive(prior, positions, label, seed=1), first)
-    assert "_transform" not in vars(prior)
+    assert "_layers" not in vars(prior)
     assert len(counted) == 3
 
 
@@ -88,7 +93,7 @@ def test_a_half_filled_cache_does_not_read_what_memory_held(counted: list[Captur
     cache = prior.new_cache(1)
     for layer in cache.layers:
         layer.keys.fill_(float("nan"))
-    passes = CapturedPasses(prior, cache, capture=False)
+    passes = CapturedPasses(prior, cache, rows=[1] * 16, capture=False)
     assert all(bool(layer.keys.isfinite().all()) for layer in passes.cache.layers)
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqgen.attention import DenseAttention, DenseReach, KVCache, LayerCache
-from vqgen.conditioning import Told
+from vqgen.attention import DenseAttention, DenseReach, KVCache, LayerCache, Memory
 from vqgen.prior import Located, Prior, Rotation
 
 ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of rows that graphs are made for; a pass is filled up to the next. Longer passes are run as they are."""
 
-USES_BEFORE = 2
-"""Passes of so many rows that are run as they are before a graph is made, which takes as long as a few of them."""
+WORTH_A_GRAPH = 4
+"""Passes of so many rows, at least, that have to come before a graph is made, which takes as long as a few of them."""
 
 
 def capturable(prior: Prior) -> bool:
@@ -41,66 +41,67 @@ def capturable(prior: Prior) -> bool:
         True
     """
     dense = all(type(attention) is DenseAttention for attention in prior.attentions)
-    return dense and type(prior) is Prior and "_transform" not in vars(prior)
+    return dense and type(prior) is Prior and not prior.compiled
 
 
 class CapturedPasses:
-    """Runs the layers of a prior on one cache, from a graph where a pass of so many rows came up before.
+    """Runs the layers of a prior on one cache, passes that come up often from a graph.
 
     Args:
         prior: a `capturable` one, as `packed_for_inference` made it.
         cache: of the batch that is being drawn; it is given more room, for the rows that fill passes up.
+        rows: of each pass that will come, where a step takes one.
         capture: record graphs; False runs the same computation on the same buffers, on any device.
 
     Example:
         >>> import torch
         >>> prior = Prior(16, height=2, width=3, dim=8, depth=1, heads=1).eval()
         >>> cache, positions, code = prior.new_cache(1), torch.arange(6), torch.tensor([[3]])
-        >>> passes = CapturedPasses(prior, cache, capture=False)
-        >>> vars(prior).update(_transform=passes.run)  # for this example; samplers do so to a copy
+        >>> passes = CapturedPasses(prior, cache, rows=[1] * 6, capture=False)
+        >>> vars(prior).update(_layers=passes.run)  # for this example; samplers do so to a copy
         >>> with torch.inference_mode():
         ...     for _ in range(4):
         ...         logits = prior.advance(code if cache.length else code[:, :0], positions, cache)
         >>> cache.length, passes.replayed
-        (4, 1)
+        (4, 4)
     """
 
-    def __init__(self, prior: Prior, cache: KVCache, *, capture: bool) -> None:
-        self.prior = weakref.proxy(prior)  # which holds these passes: memory of a GPU should not wait for a collector
+    def __init__(self, prior: Prior, cache: KVCache, *, rows: Sequence[int], capture: bool) -> None:
+        # The prior holds these passes: memory of a GPU should not wait until a collector finds the circle.
+        self.prior = cast(Prior, weakref.proxy(prior))
         self.cache, self.capture = cache, capture
-        self.uses: Counter[int] = Counter()
+        expected = Counter(_filled_up(count * prior.rows.per_step) for count in rows)
+        self.worth = {count for count, passes in expected.items() if count and passes >= WORTH_A_GRAPH}
         self.graphs: dict[int, Replayed] = {}
         self.replayed = 0
+        if not self.worth:
+            return
         for layer in cache.layers:  # zeros: what a mask hides is multiplied by zero, and memory may hold anything
-            room = (*layer.keys.shape[:2], layer.keys.shape[2] + ROWS[-1], layer.keys.shape[3])
+            room = (*layer.keys.shape[:2], layer.keys.shape[2] + max(self.worth), layer.keys.shape[3])
             layer.keys, layer.values = layer.keys.new_zeros(room), layer.values.new_zeros(room)
 
     def run(
-        self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache | None, told: Told | None = None
-    ) -> Float[Tensor, "b _ d"]:
-        """Carry rows through the layers, as `Prior._transform` does.
+        self,
+        hidden: Float[Tensor, "b m d"],
+        located: Located,
+        cache: KVCache | None,
+        memories: Sequence[Memory | None],
+    ) -> Float[Tensor, "b m d"]:
+        """Carry rows through the layers, as the prior itself does.
 
         Args:
-            hidden: (b, m, d) inputs of the rows, without what position signals add.
-            located: what the signals say of them.
+            hidden: (b, m, d) inputs of the first layer.
+            located: what rotation and reach say of the rows.
             cache: the one that these passes are for.
-            told: what a condition tells, in the first pass.
+            memories: what each layer looks at besides, which the cache holds too.
 
         Returns:
             (b, m, d) final hidden states; of a replayed pass they hold until the next.
         """
-        count = hidden.shape[1]
-        rows = next((rows for rows in ROWS if rows >= count), None)
-        if rows is None or cache is not self.cache or self.cache.held == 0:
-            return Prior._transform(self.prior, hidden, located, cache, told)
-        self.uses[rows] += 1
-        if self.uses[rows] <= USES_BEFORE:
-            return Prior._transform(self.prior, hidden, located, cache, told)
-        if located.added is not None:
-            hidden = hidden + located.added
-        if self.cache.cells is not None:
-            assert located.target is not None
-            hidden = hidden + self.cache.cells[torch.arange(len(hidden), device=hidden.device)[:, None], located.target]
+        rows = _filled_up(hidden.shape[1])
+        if cache is not self.cache or rows not in self.worth:
+            return Prior._layers(self.prior, hidden, located, cache, memories)
+        assert rows is not None
         if rows not in self.graphs:
             self.graphs[rows] = Replayed(self._record(rows, hidden, located.rotation), capture=self.capture)
         self.replayed += 1
@@ -121,6 +122,11 @@ class CapturedPasses:
             visible=torch.zeros(rows, steps, dtype=torch.bool, device=hidden.device),
             places=torch.zeros(rows, dtype=torch.int64, device=hidden.device),
         )
+
+
+def _filled_up(count: int) -> int | None:
+    """The next number of rows that graphs are made for, if there is one."""
+    return next((rows for rows in ROWS if rows >= count), None)
 
 
 @dataclass(frozen=True)

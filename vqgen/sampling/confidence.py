@@ -120,7 +120,9 @@ def sample_by_confidence(
     uniforms = image_uniforms(seed, first_index=first_index, batch_size=batch, steps=cells, device=sequence.device)
     with torch.inference_mode():
         guided = any(scale != 1.0 for scale in scales)
-        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, cells=(cells - known) / 2)
+        taken = zip((known + 1, *(size + 1 for size in groups)), starts, strict=False)
+        rows = [count + cells - start - 1 for count, start in taken]
+        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, rows=rows)
         previous = sequence[:, :known]
         for start, size, scale in zip(starts, groups, scales, strict=True):
             stop = start + size

@@ -92,7 +92,8 @@ def sample_groups(
     uniforms = image_uniforms(seed, first_index=first_index, batch_size=batch, steps=steps, device=device)
     with torch.inference_mode():
         guided = any(scale != 1.0 for scale in scales)
-        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, cells=(steps - known) / len(groups))
+        rows = [before + size - 1 for before, size in zip((known + 1, *groups), groups, strict=False)]
+        asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, rows=rows)
         located, previous = asked.locate(positions), sequence[:, :known]
         for start, size, scale in zip(starts, groups, scales, strict=True):
             stop = start + size

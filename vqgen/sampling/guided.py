@@ -1,5 +1,7 @@
 """A prior at work on one batch: its cache, the second pass of guidance, and whether its logits are sound."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,12 +26,13 @@ class GuidedPrior:
         condition: (b,) int64 labels on the prior's device, or None.
         batch_size: b.
         guided: whether any scale will differ from 1.
-        cells: predicted a pass, on average; it chooses kernels.
+        rows: of each pass, for one sequence: the codes it takes in, and the cells it asks about but one. They choose
+            kernels, and which passes are worth recording.
 
     Example:
         >>> import torch
         >>> prior = Prior(16, height=2, width=3, num_classes=4, dim=8, depth=1, heads=1)
-        >>> asked = GuidedPrior(prior, torch.tensor([2, 0]), batch_size=2, guided=True)
+        >>> asked = GuidedPrior(prior, torch.tensor([2, 0]), batch_size=2, guided=True, rows=[6])
         >>> nothing_known = torch.empty(2, 0, dtype=torch.int64)
         >>> asked.logits(nothing_known, torch.arange(6), scale=3.0).shape
         torch.Size([2, 1, 16])
@@ -39,27 +42,27 @@ class GuidedPrior:
     def __init__(
         self,
         prior: Prior,
-        condition: Int[Tensor, "b *shape"] | None,
+        condition: Int[Tensor, "b ..."] | None,
         *,
         batch_size: int,
         guided: bool,
-        cells: float = 1.0,
+        rows: Sequence[int],
     ) -> None:
         self.guided = guided
         if guided and condition is not None:  # with the condition, then without
             condition = torch.cat((condition, torch.full_like(condition, NO_LABEL)))
         self.condition = condition
         self.sequences = 2 * batch_size if guided else batch_size
-        rows = round(self.sequences * max(2.0 * cells - 1.0, 1.0))  # the codes just found, and the cells asked about
-        kernel = fastest_linear_kernel(rows)
-        if kernel == "mkl" and cells > 1.0:  # a weight that MKL laid out serves one number of rows, and here it varies
+        at_once = round(self.sequences * sum(rows) / len(rows))
+        kernel = fastest_linear_kernel(at_once)
+        if kernel == "mkl" and max(rows[1:], default=1) > 1:  # what MKL lays out serves one number of rows
             kernel = "plain"
-        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=rows, kernel=kernel)
+        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=at_once, kernel=kernel)
         self.cache = self.prior.new_cache(self.sequences)
         device = prior.code_embedding.weight.device
         if device.type in CAPTURED_ON and capturable(self.prior):
-            passes = CapturedPasses(self.prior, self.cache, capture=device.type == "cuda")
-            self.prior.__dict__["_transform"] = passes.run
+            passes = CapturedPasses(self.prior, self.cache, rows=rows, capture=device.type == "cuda")
+            self.prior.__dict__["_layers"] = passes.run
         # Looked at once, at the end: looking at every step would stall the device.
         self.checksum = torch.zeros((), device=device)
 

@@ -61,7 +61,8 @@ def group_sizes(cells: int, steps: int, schedule: str | Schedule = "cosine") -> 
                 f"schedule must give shares from 0 to 1, got {share} at {(step + 1) / steps:g} of the steps"
             )
         least, most = known + 1, cells - (steps - 1 - step)
-        then = cells if step == steps - 1 else min(max(math.ceil(cells * share), least), most)
+        wanted = math.ceil(cells * share - 1e-9)  # 42 * (9 / 14) is a little more than 27
+        then = cells if step == steps - 1 else min(max(wanted, least), most)
         sizes.append(then - known)
         known = then
     return tuple(sizes)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vqgen.attention import dense_causal_attention
+from vqgen.attention import dense, dense_causal_attention
 
 
 def naive_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -40,3 +40,13 @@ def test_dense_attention_sees_what_a_mask_says() -> None:
         expected = naive_attention(alone, keys[:, :, seen], values[:, :, seen])
         output = dense_causal_attention(query, keys, values, visible)
         torch.testing.assert_close(output[:, :, step : step + 1], expected)
+
+
+def test_a_few_queries_in_plain_steps_are_the_same():
+    torch.manual_seed(0)
+    query, keys, values = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 9, 8), torch.randn(2, 3, 9, 8)
+    visible = torch.rand(5, 9) < 0.5
+    visible[:, 0] = True
+    torch.testing.assert_close(
+        dense._few_queries(query, keys, values, visible), dense_causal_attention(query, keys, values, visible)
+    )

@@ -21,8 +21,14 @@ READMES = (BENCHMARKS / "README.md", BENCHMARKS.parent / "vqgen" / "prior" / "RE
         ),
         (
             "order.py",
-            ["--batch-sizes", "2", "--contestants", "vqgen, one by one, `instruction`", "vqgen, groups, n / 4 steps"],
-            ["| vqgen, one by one, `instruction` | 2 |", "| vqgen, groups, n / 4 steps | 2 |"],
+            [
+                "--batch-sizes",
+                "2",
+                "--contestants",
+                "vqgen, one by one, `instruction`",
+                "vqgen, groups, n / 4 steps, cosine",
+            ],
+            ["| vqgen, one by one, `instruction` | 2 |", "| vqgen, groups, n / 4 steps, cosine | 2 |"],
         ),
         (
             "groups.py",

@@ -22,6 +22,10 @@ def test_linear_groups_differ_by_one_at_most(cells: int, data: st.DataObject) ->
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_rounding_errors_move_no_cell() -> None:
+    assert group_sizes(42, 14, "linear") == (3,) * 14
+
+
 @pytest.mark.parametrize("steps", [16, 20, 32, 48, 64, 88, 128, 200, 256])
 def test_cosine_groups_of_a_grid_of_16_x_16_are_those_published_with_randar(steps: int) -> None:
     known, expected = 0, []
