@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqgen.checkpoint import Portable, read_config
+from vqgen.conditioning import Asked, condition_of
 from vqgen.editing import canvas_around, complete_larger, complete_masked, inpaint, order_of_size
 from vqgen.metrics.bound import likelihood_bound
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
@@ -31,7 +32,7 @@ from vqgen.sampling import (
 )
 from vqgen.tokenizer import Tokenizer, decode_tiled
 
-Condition = int | str | Sequence[int | str] | Int[Tensor, " b"] | None
+Condition = Asked
 OnStep = Callable[[int, Int[Tensor, "b t"]], None]
 
 
@@ -181,7 +182,8 @@ class Pipeline:
 
         Args:
             count: how many.
-            condition: a class (name or number) for all, one per image, or None for none.
+            condition: a class (name or number) or, if the prior is told captions, a prompt: one for all, or one per
+                image; a tensor of what else the prior is told; or None for none.
             order: the order to draw in; None takes the one the prior was trained in. If it was trained in any, that is
                 raster, and `halton`, whose neighbours in time lie far apart, where several cells are drawn a step. Such
                 a prior also draws ``most-certain`` or ``most-informative`` cells first, see `sample_by_confidence`.
@@ -654,38 +656,21 @@ class Pipeline:
             return (1,) * cells
         return group_sizes(cells, steps, schedule) if isinstance(steps, int) else tuple(steps)
 
-    def labels(self, condition: Condition, count: int) -> Int[Tensor, " b"] | None:
-        """Class labels of a condition.
+    def labels(self, condition: Condition, count: int) -> Int[Tensor, "b ..."] | None:
+        """A condition as the prior takes it: class labels, the tokens of prompts, or whatever else it is told.
 
         Args:
-            condition: a class name or number, one per image, or None.
+            condition: a class name or number or a prompt, or one per image; what else the prior takes; or None.
             count: number of images.
 
         Returns:
-            (count,) int64 on the pipeline's device, or None.
+            (count, ...) int64 on the pipeline's device, or None.
 
         Raises:
             ValueError: if a class is unknown or the number of conditions differs from `count`.
         """
-        if condition is None:
-            return None
-        if self.prior.num_classes == 0:
-            raise ValueError("this prior was trained without classes; leave the condition out")
-        listed = condition.tolist() if isinstance(condition, Tensor) else condition
-        values = [listed] * count if isinstance(listed, (int, str)) else list(listed)
-        if len(values) != count:
-            raise ValueError(f"expected one condition, or one for each of {count} images, got {len(values)}")
-        return torch.tensor([self._label(value) for value in values], device=self.device)
-
-    def _label(self, value: int | str) -> int:
-        if isinstance(value, str) and value in self.class_names:
-            return self.class_names.index(value)
-        if isinstance(value, str) and value.lstrip("-").isdigit():
-            value = int(value)
-        if isinstance(value, int) and -1 <= value < self.prior.num_classes:
-            return value
-        known = ", ".join(self.class_names) or f"0 to {self.prior.num_classes - 1}"
-        raise ValueError(f"unknown class {value!r}; expected one of: {known} (or -1 for none)")
+        found = condition_of(condition, count, self.prior.conditioner, self.class_names)
+        return None if found is None else found.to(self.device)
 
 
 def check_tokenizer(expected: str, found: str, *, where: str | Path) -> None:

@@ -1,5 +1,6 @@
 """What a prior is told about the image it models: nothing, a label, a text, a grid."""
 
+from vqgen.conditioning.asked import Asked, condition_of
 from vqgen.conditioning.base import NO_LABEL, Conditioner, PrefixNll, Told
 from vqgen.conditioning.label import LabelConditioner
 from vqgen.conditioning.spatial import SpatialConditioner
@@ -17,6 +18,7 @@ __all__ = [
     "NO_LABEL",
     "NO_TOKEN",
     "AlignedGridConditioner",
+    "Asked",
     "Conditioner",
     "ConvolutionalContext",
     "EncoderBlock",
@@ -31,6 +33,7 @@ __all__ = [
     "Told",
     "Unconditional",
     "Vocabulary",
+    "condition_of",
     "image_transform",
     "train_vocabulary",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vqgen.data.cache import cache_folder, short_hash
+from vqgen.data.captions import CaptionedBatch, CaptionedGrids, Captions, RandomCaptions
 from vqgen.data.code_grids import CodeBatch, CodeGrids, RandomViews
 from vqgen.data.grid_condition import GridCondition
 from vqgen.data.image_data import share_of_process, use_pinned_memory
@@ -53,10 +54,12 @@ class CodeDataModule(pl.LightningDataModule):
         cache: folder for derived files; None is the user's cache folder.
         condition: a grid that each image is to be generated from, such as `ChangedImages("grey")` or `LabelMaps`; it is
             computed and kept beside the codes, and batches are `PairedBatch`es. None serves codes and labels alone.
+        captions: how the source's captions are told; batches are `CaptionedBatch`es then.
 
     Raises:
         FileNotFoundError: if there is no such tokenizer folder.
-        ValueError: when the codes are opened, if they were made with another tokenizer, other images or other views.
+        ValueError: if both condition and captions are given; when the codes are opened, if they were made with another
+            tokenizer, other images or other views.
     """
 
     def __init__(
@@ -73,8 +76,11 @@ class CodeDataModule(pl.LightningDataModule):
         pin_memory: bool | None = None,
         cache: str | Path | None = None,
         condition: GridCondition | None = None,
+        captions: Captions | None = None,
     ) -> None:
         super().__init__()
+        if condition is not None and captions is not None:
+            raise ValueError("a batch tells a grid or a caption of each image, got condition and captions; pass one")
         self.tokenizer = tokenizer
         self.source = source
         self.codes = codes
@@ -86,6 +92,7 @@ class CodeDataModule(pl.LightningDataModule):
         self.pin_memory = pin_memory
         self.cache = cache
         self.condition = condition
+        self.captions = captions
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -106,6 +113,11 @@ class CodeDataModule(pl.LightningDataModule):
     def num_classes(self) -> int:
         """Number of classes, 0 if there are no labels."""
         return len(self.class_names)
+
+    @cached_property
+    def vocabulary(self) -> str | None:
+        """The vocabulary of the training captions, as `vqgen.conditioning.Vocabulary` takes it; None without."""
+        return None if self.captions is None else self.captions.vocabulary(self.source)
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -220,17 +232,40 @@ class CodeDataModule(pl.LightningDataModule):
         )
         return PairedGrids(self.grids(split), conditions)
 
-    def _served(self, split: Split) -> CodeGrids | PairedGrids:
+    def captioned(self, split: Split) -> CaptionedGrids:
+        """The codes of one split with the captions of its images.
+
+        Args:
+            split: "train" or "validation".
+
+        Returns:
+            Both.
+
+        Raises:
+            FileNotFoundError: if `prepare_data` has not made the codes.
+            ValueError: if the source has no captions, none are asked for, or the codes were made of something else.
+        """
+        if self.captions is None or self.vocabulary is None:
+            raise ValueError("this data has no captions; pass captions=Captions()")
+        return CaptionedGrids(self.grids(split), self.source.captions(split), self.captions, self.vocabulary)
+
+    def _served(self, split: Split) -> CodeGrids | PairedGrids | CaptionedGrids:
+        if self.captions is not None:
+            return self.captioned(split)
         return self.grids(split) if self.condition is None else self.pairs(split)
 
     def setup(self, stage: str) -> None:
         """Open the codes, so that a mismatch is found before anything runs."""
         self._served("train" if stage == "fit" else "validation")
 
-    def train_dataloader(self) -> ResumableLoader[CodeBatch | PairedBatch]:
+    def train_dataloader(self) -> ResumableLoader[CodeBatch | PairedBatch | CaptionedBatch]:
         """Endless shuffled epochs of random views."""
         grids = self._served("train")
-        views: RandomViews[CodeBatch | PairedBatch] = RandomViews(grids, seed=self.seed)
+        views: RandomCaptions | RandomViews[CodeBatch | PairedBatch]
+        if isinstance(grids, CaptionedGrids):
+            views = RandomCaptions(grids, seed=self.seed)
+        else:
+            views = RandomViews(grids, seed=self.seed)
         return ResumableLoader(
             views.batch,
             items=len(grids),
@@ -241,7 +276,7 @@ class CodeDataModule(pl.LightningDataModule):
             **share_of_process(self),
         )
 
-    def val_dataloader(self) -> SequentialLoader[CodeBatch | PairedBatch]:
+    def val_dataloader(self) -> SequentialLoader[CodeBatch | PairedBatch | CaptionedBatch]:
         """Every held-out image once, as it is."""
         grids = self._served("validation")
         return SequentialLoader(

@@ -11,7 +11,7 @@ from vqgen.data.array_images import ArrayImages
 from vqgen.data.cache import cache_folder, short_hash
 from vqgen.data.openmoji_render import cached_render, renderer_versions
 from vqgen.data.openmoji_table import Emoji, is_validation, select
-from vqgen.data.source import ImageSource, Split, as_image_size
+from vqgen.data.source import Caption, ImageSource, Split, as_image_size
 
 
 class OpenMoji(ImageSource):
@@ -109,6 +109,17 @@ class OpenMoji(ImageSource):
         """
         held_out = name == "validation"
         return tuple(emoji for emoji in self.emoji if is_validation(emoji, self.validation_fraction) == held_out)
+
+    def captions(self, name: Split) -> tuple[Caption, ...]:
+        """What each drawing of one split is called, in the order of its images, and what else.
+
+        Args:
+            name: "train" or "validation".
+
+        Returns:
+            One caption per image: its annotation, and OpenMoji's tags.
+        """
+        return tuple(Caption(emoji.annotation, emoji.tags) for emoji in self.members(name))
 
     def split(self, name: Split) -> ArrayImages:
         """The images of one split, held in memory; rendered at the first call, read from the cache afterwards.

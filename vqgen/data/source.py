@@ -26,6 +26,18 @@ class ImageBatch(NamedTuple):
     labels: Int64[Tensor, "*b"]  # -1 = no label
 
 
+class Caption(NamedTuple):
+    """What an image shows, in words.
+
+    Example:
+        >>> Caption("red apple", ("fruit", "food")).text
+        'red apple'
+    """
+
+    text: str
+    tags: tuple[str, ...] = ()  # what else it is called
+
+
 class ImageDataset(Dataset[ImageBatch], ABC):
     """A fixed list of images that can be read many at a time.
 
@@ -114,6 +126,17 @@ class ImageSource(ABC):
         The first call makes what has to be made (downloads, renders); a data module therefore calls it on one
         process before the others.
         """
+
+    def captions(self, name: Split) -> tuple[Caption, ...]:
+        """The caption of every image of a split, in its order; none if the source has no captions.
+
+        Args:
+            name: "train" or "validation".
+
+        Returns:
+            One for each image, or an empty tuple.
+        """
+        return ()
 
 
 def as_image_size(size: int | tuple[int, int], *, argument: str = "size") -> tuple[int, int]:

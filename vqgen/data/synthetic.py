@@ -9,7 +9,7 @@ from torch import Tensor
 from vqgen.data.array_images import ArrayImages
 from vqgen.data.cache import short_hash
 from vqgen.data.draws import mix, uniforms
-from vqgen.data.source import ImageSource, Split, as_image_size
+from vqgen.data.source import Caption, ImageSource, Split, as_image_size
 
 SHAPES = ("disc", "square", "diamond", "ring", "cross", "stripes")
 
@@ -64,6 +64,20 @@ class SyntheticImages(ImageSource):
     def fingerprint(self) -> str:
         """Short hash of the arguments."""
         return short_hash(["SyntheticImages", self.count, self.image_size, self.channels, self.num_classes, self.seed])
+
+    def captions(self, name: Split) -> tuple[Caption, ...]:
+        """The shape of each image of one split, with "coloured" or "grey" before it and "shape" as its tag.
+
+        Args:
+            name: "train" or "validation".
+
+        Returns:
+            One caption per image.
+        """
+        held_out = max(1, self.count // 4)
+        numbers = range(self.count, self.count + held_out) if name == "validation" else range(self.count)
+        look = "coloured" if self.channels == 3 else "grey"
+        return tuple(Caption(f"{look} {SHAPES[number % max(1, self.num_classes)]}", ("shape",)) for number in numbers)
 
     def split(self, name: Split) -> ArrayImages:
         """The images of one split, drawn anew and always the same.

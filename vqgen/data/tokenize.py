@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqgen.data.augmented import Augmented
 from vqgen.data.code_grids import write_code_grids
+from vqgen.data.codes_alone import CAPTIONS_FILE, write_captions
 from vqgen.data.loaders import SequentialLoader
 from vqgen.data.source import SPLITS, ImageDataset, ImageSource, Split
 from vqgen.tokenizer.tokenizer import grid_size
@@ -103,6 +104,8 @@ def tokenize_images(
         tokenizer=tokenizer.fingerprint(),
         source=source.fingerprint,
     )
+    if captions := source.captions(split):
+        write_captions(Path(folder) / CAPTIONS_FILE, captions)
 
 
 class ImageViews:

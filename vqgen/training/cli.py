@@ -25,6 +25,12 @@ class VqgenCLI(LightningCLI):
         parser.link_arguments("seed_everything", "seed_each_step.seed", compute_fn=lambda seed: int(seed or 0))
         for name in ("image_size", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.link_arguments(
+            "data",
+            "model.init_args.vocabulary",
+            compute_fn=lambda data: getattr(data, "vocabulary", None),
+            apply_on="instantiate",
+        )
 
     def after_fit(self) -> None:
         """Write the portable folder."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vqgen.conditioning import TextConditioner, TextStream
 from vqgen.data.source import ImageBatch
 from vqgen.orders import (
     AnnealedOrder,
@@ -71,10 +72,15 @@ class PriorModule(pl.LightningModule):
         top_k: for those samples.
         validation_orders: orders, by name, that validation scores besides, each as `validation/nll/ORDER`; for priors
             that take any order.
+        conditioner: for priors that are told captions, called with their vocabulary: `TextEncoder` or `TextStream`.
+            Class labels are not told then.
+        vocabulary: of the captions; given by the data.
+        text_weight: of captions in the training loss, in [0, 1); codes have the rest. For `TextStream`, which models
+            them too; logged as `train/text_nll`, in nats per token.
 
     Raises:
         ValueError: if the order is unknown, a masked prior is given one, or a validation order is none that the prior
-            will know.
+            will know; if captions are to be told or modelled that the data or the prior does not have.
     """
 
     def __init__(
@@ -92,6 +98,9 @@ class PriorModule(pl.LightningModule):
         samples: int = 8,
         top_k: int | None = 100,
         validation_orders: Sequence[str] = (),
+        conditioner: Callable[[str], TextConditioner] | None = None,
+        vocabulary: str | None = None,
+        text_weight: float = 0.0,
     ) -> None:
         super().__init__()
         frozen = Tokenizer.from_pretrained(tokenizer).requires_grad_(False)
@@ -99,7 +108,16 @@ class PriorModule(pl.LightningModule):
         # In a list, so that it is no submodule: checkpoints of the prior do not hold the tokenizer's weights.
         self._frozen = [frozen]
         self.tokenizer_fingerprint = frozen.fingerprint()
-        self.prior = prior(frozen.codebook_size, height, width, num_classes)
+        self.prior = _told_by(prior, conditioner, vocabulary)(frozen.codebook_size, height, width, num_classes)
+        if not 0.0 <= text_weight < 1.0:
+            raise ValueError(
+                f"text_weight must be in [0, 1), got {text_weight}; it is the share of the loss on captions"
+            )
+        if text_weight and not (isinstance(self.prior, Prior) and isinstance(self.prior.conditioner, TextStream)):
+            raise ValueError(
+                f"text_weight={text_weight} needs a prior that models captions; set conditioner to "
+                "vqgen.conditioning.TextStream, or leave text_weight out"
+            )
         if use_codebook:
             self.prior.use_codebook(frozen.codebook())
         grid = {"height": height, "width": width, "seed": order_seed}
@@ -123,6 +141,8 @@ class PriorModule(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.samples = samples
         self.top_k = top_k
+        self.text_weight = text_weight
+        self._shown: Tensor | None = None  # the conditions that pictures of samples are drawn for
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -134,7 +154,8 @@ class PriorModule(pl.LightningModule):
         """Tokenizer, prior and the order in force now together, in evaluation mode."""
         data = getattr(self._trainer, "datamodule", None)
         policy = self.policy.at(self.steps_done)
-        return Pipeline(self.tokenizer, self.prior, policy, () if data is None else data.class_names)
+        names = () if data is None or self.prior.num_classes == 0 else data.class_names
+        return Pipeline(self.tokenizer, self.prior, policy, names)
 
     def setup(self, stage: str) -> None:
         """Refuse codes of another tokenizer, before anything runs."""
@@ -145,7 +166,7 @@ class PriorModule(pl.LightningModule):
     def loss(
         self,
         codes: Int[Tensor, "b h w"],
-        labels: Int[Tensor, " b"],
+        condition: Int[Tensor, "b ..."] | None,
         generator: torch.Generator | None = None,
         label_smoothing: float = 0.0,
         policy: OrderPolicy | None = None,
@@ -154,7 +175,7 @@ class PriorModule(pl.LightningModule):
 
         Args:
             codes: (b, h, w).
-            labels: (b,) with -1 for none; ignored by an unconditional prior.
+            condition: (b,) labels with -1 for none, or what else the prior is told; ignored by an unconditional prior.
             generator: of random orders; None takes torch's own.
             label_smoothing: share of probability spread over all codes, in [0, 1).
             policy: which orders to see them in; None takes what is in force now.
@@ -164,7 +185,7 @@ class PriorModule(pl.LightningModule):
         """
         policy = policy or self.policy.at(self.steps_done)
         positions = policy.positions(len(codes), generator).to(codes.device)
-        condition = labels if self.prior.num_classes else None
+        condition = None if self.prior.conditioner.reads is None else condition
         return self.prior.nll(codes, positions, condition, generator=generator, label_smoothing=label_smoothing).mean()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
@@ -177,16 +198,27 @@ class PriorModule(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_index: int) -> Float[Tensor, ""]:
         """Loss of a batch of codes or images."""
-        loss = self.loss(self._codes(batch), batch.labels, label_smoothing=self.label_smoothing)
-        self.log("train/nll", loss.detach(), prog_bar=True)
-        return loss
+        codes, condition = self._codes(batch), self._condition(batch)
+        if not self.text_weight:
+            loss = self.loss(codes, condition, label_smoothing=self.label_smoothing)
+            self.log("train/nll", loss.detach(), prog_bar=True)
+            return loss
+        assert isinstance(self.prior, Prior)
+        positions = self.policy.at(self.steps_done).positions(len(codes)).to(codes.device)
+        nats, of_text = self.prior.joint_nll(codes, positions, condition, label_smoothing=self.label_smoothing)
+        assert of_text is not None
+        self.log("train/nll", nats.detach().mean(), prog_bar=True)
+        self.log("train/text_nll", of_text.mean.detach(), prog_bar=True)
+        return (1.0 - self.text_weight) * nats.mean() + self.text_weight * of_text.mean
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Negative log-likelihood of a batch; random orders are the same in every validation."""
-        codes, count = self._codes(batch), len(batch.labels)
+        codes, condition, count = self._codes(batch), self._condition(batch), len(batch.labels)
+        if batch_index == 0:
+            self._shown = condition
 
         def score(policy: OrderPolicy) -> Float[Tensor, ""]:
-            return self.loss(codes, batch.labels, torch.Generator().manual_seed(batch_index), policy=policy)
+            return self.loss(codes, condition, torch.Generator().manual_seed(batch_index), policy=policy)
 
         parts = parts_in_the_end(self.policy)
         found = [(policy.name, score(policy), weight) for policy, weight in parts]
@@ -202,11 +234,13 @@ class PriorModule(pl.LightningModule):
         if not self.samples or self.trainer.sanity_checking or not self.trainer.is_global_zero:
             return
         classes = self.prior.num_classes
-        labels = torch.arange(self.samples) % classes if classes else None
+        condition = torch.arange(self.samples) % classes if classes else self._shown
+        count = self.samples if classes or condition is None else min(self.samples, len(condition))
+        condition = None if condition is None else condition[:count]
         images = self.pipeline.generate(
-            self.samples, labels, top_k=None if self.top_k is None else min(self.top_k, self.prior.codebook_size)
+            count, condition, top_k=None if self.top_k is None else min(self.top_k, self.prior.codebook_size)
         )
-        log_picture(self.trainer, "validation/samples", picture_grid(images, columns=min(8, self.samples)))
+        log_picture(self.trainer, "validation/samples", picture_grid(images, columns=min(8, count)))
 
     test_step = validation_step
 
@@ -215,7 +249,7 @@ class PriorModule(pl.LightningModule):
         from vqgen.metrics import likelihood, likelihood_bound
 
         codes = self._codes(batch)
-        condition = batch.labels if self.prior.num_classes else None
+        condition = self._condition(batch)
         if isinstance(self.prior, MaskedPrior):
             downsampling = self.tokenizer.downsampling
             return likelihood_bound(self.prior, codes, condition, downsampling=downsampling, seed=batch_index).nats
@@ -232,6 +266,8 @@ class PriorModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """Optimizer and schedule, as `optimization` says."""
         edges = [self.prior.head, *(() if self.prior.code_features is None else self.prior.code_features.children())]
+        if isinstance(self.prior.conditioner, TextStream):
+            edges.append(self.prior.conditioner.head)
         return self.optimization.build(self.prior, edges, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -265,8 +301,39 @@ class PriorModule(pl.LightningModule):
         finally:
             self.prior.train(training)
 
+    def _condition(self, batch: Any) -> Int[Tensor, "b ..."] | None:
+        """What the prior is told of a batch: the field of it that its conditioner reads."""
+        field = self.prior.conditioner.reads
+        if field is None:
+            return None
+        found: Tensor | None = getattr(batch, field, None)
+        if found is None:
+            raise ValueError(
+                f"this prior is told {field}, and the data gives {', '.join(batch._fields)}; set data.{field}, or "
+                "train another prior"
+            )
+        return found
+
     def _codes(self, batch: Any) -> Int[Tensor, "b h w"]:
         return self.tokenizer.encode(batch.images) if isinstance(batch, ImageBatch) else batch.codes
+
+
+def _told_by(
+    prior: Callable[..., Prior | MaskedPrior],
+    conditioner: Callable[[str], TextConditioner] | None,
+    vocabulary: str | None,
+) -> Callable[[int, int, int, int], Prior | MaskedPrior]:
+    """Give a prior that is told captions its conditioner, made with their vocabulary, in place of class labels."""
+    if conditioner is None:
+        return prior
+    if vocabulary is None:
+        raise ValueError(
+            "a prior with a text conditioner needs the vocabulary of the captions, and the data gives none; set "
+            "data.init_args.captions, or pass vocabulary="
+        )
+    return lambda codebook_size, height, width, _: prior(
+        codebook_size, height, width, 0, conditioner=conditioner(vocabulary)
+    )
 
 
 def parts_in_the_end(policy: OrderPolicy) -> list[tuple[OrderPolicy, float]]:
