@@ -1,5 +1,6 @@
 """One layer of the prior: self-attention, then a feed-forward, each added to what came in."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,6 +8,7 @@ from torch.nn import functional as F
 from vqgen.attention import Attention, DenseAttention, LayerCache, Memory, Reach
 from vqgen.prior.cross_attention import CrossAttention
 from vqgen.prior.dropout import Dropout
+from vqgen.prior.reversible import Branch
 from vqgen.prior.signals import Rotation
 from vqgen.prior.style import Style
 
@@ -133,8 +135,37 @@ class Block(nn.Module):
         Returns:
             (b, m, d) hidden states.
         """
-        hidden = hidden + self.residual_dropout(self.attention(self.attention_norm(hidden), rotation, cache, reach))
-        if self.cross_attention is not None and self.cross_attention_norm is not None:
-            assert memory is not None
-            hidden = hidden + self.residual_dropout(self.cross_attention(self.cross_attention_norm(hidden), memory))
-        return hidden + self.residual_dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+        hidden = hidden + self.attended(hidden, rotation, cache, reach)
+        return hidden + self.fed(hidden, memory)
+
+    def attended(
+        self, hidden: Float[Tensor, "b m d"], rotation: Rotation | None, cache: LayerCache | None, reach: Reach | None
+    ) -> Float[Tensor, "b m d"]:
+        """What attention adds to hidden states; see `forward`."""
+        added: Tensor = self.residual_dropout(self.attention(self.attention_norm(hidden), rotation, cache, reach))
+        return added
+
+    def fed(self, hidden: Float[Tensor, "b m d"], memory: Memory | None) -> Float[Tensor, "b m d"]:
+        """What the memory, if the layer has one, and then the feed-forward add to hidden states; see `forward`."""
+        if self.cross_attention is None or self.cross_attention_norm is None:
+            added: Tensor = self.residual_dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+            return added
+        assert memory is not None
+        read: Tensor = self.residual_dropout(self.cross_attention(self.cross_attention_norm(hidden), memory))
+        return read + self.residual_dropout(self.feed_forward(self.feed_forward_norm(hidden + read)))
+
+    def halves(
+        self, rotation: Rotation | None, cache: LayerCache | None, reach: Reach | None, memory: Memory | None
+    ) -> tuple[Branch, Branch]:
+        """The two things that the layer adds, for `run_reversibly`; the arguments are those of `forward`."""
+        first: tuple[Tensor, ...] = ()
+        second: tuple[Tensor, ...] = ()
+        if torch.is_grad_enabled():
+            first = (*self.attention_norm.parameters(), *self.attention.parameters())
+            mine = {id(parameter) for parameter in first}
+            second = tuple([parameter for parameter in self.parameters() if id(parameter) not in mine])
+            second += () if memory is None else (memory.keys, memory.values)
+        return (
+            Branch(lambda stream: self.attended(stream, rotation, cache, reach), first),
+            Branch(lambda stream: self.fed(stream, memory), second),
+        )

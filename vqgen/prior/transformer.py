@@ -24,6 +24,7 @@ from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
+from vqgen.prior.reversible import run_reversibly
 from vqgen.prior.rows import Rows
 from vqgen.prior.signals import RelativeAttention, combine_signals
 from vqgen.prior.steps import NO_CELL, Steps, steps_asking, steps_of
@@ -57,6 +58,8 @@ class Prior(Portable):
             for dense attention in every layer.
         conditioner: what makes of a condition what the prior is told, of width d; None takes class labels, or nothing
             where num_classes is 0.
+        reversible: make the layers reversible, so that training keeps the activations of none, see `run_reversibly`;
+            another model than without. None for layers as they usually are.
 
     Raises:
         ValueError: when a size, a name or a combination is not possible.
@@ -92,6 +95,7 @@ class Prior(Portable):
         code_dim: int | None = None,
         attention: Attention | Sequence[Attention] | None = None,
         conditioner: Conditioner | None = None,
+        reversible: bool | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -136,6 +140,7 @@ class Prior(Portable):
         self.dropout = dropout
         self.label_dropout = label_dropout
         self.code_dim = code_dim
+        self.reversible = reversible
         # A tuple, so that it is no submodule: what layers use is theirs.
         self.attention = (attention,) if isinstance(attention, Attention) else attention
         if self.attention is not None:
@@ -497,11 +502,16 @@ class Prior(Portable):
         cache: KVCache | None,
         memories: Sequence[Memory | None],
     ) -> Float[Tensor, "b m d"]:
+        halves = []
         for index, block in enumerate(self.blocks):
             reach = located.reaches[index % len(located.reaches)]
             layer = None if cache is None else cache.layers[index]
-            hidden = block(hidden, located.rotation, layer, reach, memories[index])
-        normalised: Tensor = self.final_norm(hidden)
+            if self.reversible:
+                assert isinstance(block, Block)
+                halves.append(block.halves(located.rotation, layer, reach, memories[index]))
+            else:
+                hidden = block(hidden, located.rotation, layer, reach, memories[index])
+        normalised: Tensor = self.final_norm(run_reversibly(hidden, halves) if halves else hidden)
         return normalised
 
     def _remember(

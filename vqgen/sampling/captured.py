@@ -41,7 +41,7 @@ def capturable(prior: Prior) -> bool:
         True
     """
     dense = all(type(attention) is DenseAttention for attention in prior.attentions)
-    return dense and type(prior) is Prior and not prior.compiled
+    return dense and type(prior) is Prior and not prior.compiled and not prior.reversible
 
 
 class CapturedPasses:

@@ -114,7 +114,7 @@ def test_positions_beyond_the_sequence_are_not_read() -> None:
         ({"num_classes": -1}, "num_classes must be >= 0, got -1; pass 0 for an unconditional prior"),
         ({"heads": 3}, "dim must be divisible by heads, got dim=16 and heads=3"),
         ({"style": "bert"}, "style must be one of gpt, llama, got 'bert'"),
-        ({"signals": ()}, "name at least one of step, cell, target, rotary, instruction, double, got none"),
+        ({"signals": ()}, "name at least one of step, cell, target, rotary, instruction, double, shaw, relative, got none"),
         ({"signals": ("steps",)}, "among step, cell, target, rotary, instruction, double, got 'steps'"),
         ({"signals": ("cell", "cell")}, "must differ from each other, got 'cell' twice"),
         ({"dropout": 1.0}, r"dropout must be a probability in \[0, 1\), got 1.0"),
