@@ -49,7 +49,10 @@ def config_of(module: nn.Module) -> dict[str, Any]:
         {'class_path': 'vqgen.losses.ReconstructionLoss', 'init_args': {'l1': 1.0, 'l2': 0.0}}
     """
     arguments = {}
-    for name, parameter in inspect.signature(type(module).__init__).parameters.items():
+    constructor = type(module).__init__
+    # A class without a constructor has that of nn.Module, which takes nothing, whatever its signature says.
+    parameters = {} if constructor is nn.Module.__init__ else inspect.signature(constructor).parameters
+    for name, parameter in parameters.items():
         if name == "self":
             continue
         if not hasattr(module, name):

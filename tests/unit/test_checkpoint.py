@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from vqgen.attention import BidirectionalAttention
 from vqgen.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Portable, build, config_of, fingerprint, read_config
 from vqgen.losses import ReconstructionLoss
 from vqgen.quantizers import VectorQuantizer
@@ -184,3 +185,9 @@ def test_an_argument_that_is_left_at_none_is_not_described():
     assert config_of(Grown(2))["init_args"] == {"width": 2}
     assert config_of(Grown(2, later=3))["init_args"] == {"width": 2, "later": 3}
     assert fingerprint(Grown(2)) != fingerprint(Grown(2, later=3))
+
+
+def test_a_module_without_a_constructor_of_its_own_is_described_by_its_class():
+    described = {"class_path": "vqgen.attention.BidirectionalAttention", "init_args": {}}
+    assert config_of(BidirectionalAttention()) == described
+    assert isinstance(build(described), BidirectionalAttention)
