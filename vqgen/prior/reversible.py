@@ -28,9 +28,11 @@ def run_reversibly(hidden: Float[Tensor, "b m d"], layers: Sequence[tuple[Branch
     ``y1 = x1 + f(x2)``, ``y2 = x2 + g(y1)``, from ``x1 = x2 = hidden``. From ``y1`` and ``y2`` follow
     ``x2 = y2 - g(y1)`` and ``x1 = y1 - f(x2)``: for the gradient only the last pair is kept, and the others are
     computed again on the way back, one layer at a time. Training then takes a third more arithmetic, and memory for the
-    activations of one layer however many there are. Random numbers, as of dropout, are drawn again from the same state (5 kB a
-    branch), and autocast is entered again. What comes back is as exact as the type of the streams, float32 also under
-    autocast; a prior in bfloat16 throughout would lose its way.
+    activations of one layer however many there are.
+
+    Random numbers, as of dropout, are drawn again from the same state (5 kB a branch), and autocast is entered again.
+    What comes back is as exact as the type of the streams, float32 also under autocast; a prior that is in bfloat16
+    throughout would lose its way.
 
     Args:
         hidden: (b, m, d).
