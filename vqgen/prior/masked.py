@@ -238,37 +238,38 @@ class MaskedPrior(Portable):
     ) -> Float[Tensor, "b n"]:
         """What training minimises the mean of; as evaluated, an estimate of a bound on the negative log-likelihood.
 
-        Hidden are the last m cells of an order. Were the codes drawn one by one in a random order, then over orders
-        ``-log p(codes) <= E[sum_t -log p(code at positions[t] | codes at positions[:t])]``, and as each of the last m
-        cells of a random order is as likely to be the next one as any other, that is
+        Of each image m cells are hidden, wherever chance puts them: the order given matters to nothing but the layout
+        of the result. Were the codes drawn one by one in a random order s, then over these orders
+        ``-log p(codes) <= E[sum_t -log p(code at s[t] | codes at s[:t])]``, and as each of the last m cells of a random
+        order is as likely to be the next one as any other, that is
         ``E over m of n / m * sum of -log p over the m hidden cells``, m uniform from 1 to n. Per code it compares with
         the likelihood of a prior that takes any order; one of a single order has no such gap.
 
-        In evaluation mode one m an image estimates this, without bias if the positions are random, and the mean of the
-        result is the bound. In training mode m is as `masking` says; but for ``uniform`` every hidden cell of the batch
-        has the same weight, and the mean of the result is theirs.
+        In evaluation mode one m an image estimates this without bias, and the mean of the result is the bound. In
+        training mode m is as `masking` says; but for ``uniform`` every hidden cell of the batch has the same weight,
+        and the mean of the result is theirs.
 
         Args:
             codes: (b, h, w) int64.
-            positions: (b, n) a random order for each image: what comes last in it is hidden.
+            positions: (b, n) raster index of the cell that each number of the result is about.
             condition: (b, ...) int64, -1 for none; or None.
-            generator: of the numbers m; None takes torch's own.
+            generator: of what is hidden; None takes torch's own for the CPU.
             label_smoothing: share of probability spread over all codes, in [0, 1).
 
         Returns:
-            (b, n) weighted nats in visiting order, 0 where visible; float32.
+            (b, n) weighted nats in the order given, 0 where visible; float32.
 
         Source: Uria et al., A Deep and Tractable Density Estimator (1310.1757), equation 9; Hoogeboom et al.,
         Autoregressive Diffusion Models (2110.02037), equation 3.
         """
         masking = self.masking if self.training else "uniform"
         batch, cells = positions.shape
-        counts = masked_counts(batch, cells, masking, generator).to(codes.device)
-        late = torch.arange(cells, device=codes.device) >= cells - counts[:, None]  # (b, n) by step
-        masked = torch.zeros_like(late).scatter_(1, positions, late).view_as(codes)
-        nats = self.nats(codes, masked, condition, label_smoothing=label_smoothing).flatten(1).gather(1, positions)
-        share = counts[:, None] / cells if masking == "uniform" else counts.sum() / late.numel()
-        return nats / share
+        counts = masked_counts(batch, cells, masking, generator)
+        keys = torch.rand(batch, cells, generator=generator, device=counts.device)
+        masked = (keys.argsort(dim=1).argsort(dim=1) < counts[:, None]).to(codes.device)
+        nats = self.nats(codes, masked.view_as(codes), condition, label_smoothing=label_smoothing)
+        share = counts[:, None] / cells if masking == "uniform" else counts.sum() / masked.numel()
+        return nats.flatten(1).gather(1, positions) / share.to(nats.device)
 
     def nats(
         self,
