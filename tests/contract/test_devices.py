@@ -15,8 +15,9 @@ from vqgen.conditioning import (
     SpatialConditioner,
 )
 from vqgen.losses import ReconstructionLoss
+from vqgen.metrics import likelihood_bound
 from vqgen.orders import order_policy, scan_order
-from vqgen.prior import SIGNALS, STYLES, Prior
+from vqgen.prior import SIGNALS, STYLES, MaskedPrior, Prior
 from vqgen.quantizers import (
     EMAVectorQuantizer,
     FiniteScalarQuantizer,
@@ -26,7 +27,15 @@ from vqgen.quantizers import (
     SimVectorQuantizer,
     VectorQuantizer,
 )
-from vqgen.sampling import compile_for_sampling, sample_autoregressive, sample_by_confidence, sample_groups
+from vqgen.sampling import (
+    UNKNOWN,
+    compile_for_sampling,
+    guidance_ramp,
+    sample_autoregressive,
+    sample_by_confidence,
+    sample_groups,
+    sample_masked,
+)
 from vqgen.training.muon import MuonAdamW
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -78,6 +87,32 @@ def test_what_is_drawn_does_not_depend_on_the_device(device: str, signals: tuple
     assert torch.equal(sample_groups(there, positions, labels, groups=groups, **settings).cpu(), expected)
     expected = sample_by_confidence(prior, labels, groups=groups, **settings).positions
     assert torch.equal(sample_by_confidence(there, labels, groups=groups, **settings).positions.cpu(), expected)
+
+
+@pytest.mark.parametrize("signals", [("cell", "rotary"), ("target",)], ids="+".join)
+def test_a_masked_prior_learns_and_draws_the_same(device: str, signals: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    prior = MaskedPrior(20, 4, 4, 3, dim=32, depth=2, heads=2, signals=signals, label_dropout=0.0).double()
+    for parameter in prior.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    there, codes, labels = copy.deepcopy(prior).to(device), torch.randint(20, (3, 4, 4)), torch.tensor([0, 2, -1])
+    positions = torch.stack([torch.randperm(16) for _ in range(3)])
+    nats = [
+        each.nll(codes.to(place), positions.to(place), labels.to(place), generator=torch.Generator().manual_seed(1))
+        for each, place in ((prior, "cpu"), (there, device))
+    ]
+    torch.testing.assert_close(nats[1].cpu(), nats[0], atol=TOLERANCE, rtol=TOLERANCE)
+    nats[1].mean().backward()
+    assert all(parameter.grad is not None for parameter in there.parameters())
+    bounds = [
+        likelihood_bound(each, codes.to(place), labels.to(place), downsampling=8, passes=4).nats.cpu()
+        for each, place in ((prior, "cpu"), (there, device))
+    ]
+    torch.testing.assert_close(bounds[1], bounds[0], atol=TOLERANCE, rtol=TOLERANCE)
+    known = codes.masked_fill(torch.rand(3, 4, 4) < 0.7, UNKNOWN)
+    settings = {"steps": 6, "guidance": guidance_ramp("linear", 3.0), "top_k": 10, "seed": 3}
+    expected = sample_masked(prior, labels, known=known, **settings)
+    assert torch.equal(sample_masked(there, labels.to(device), known=known.to(device), **settings).cpu(), expected)
 
 
 def test_a_compiled_prior_draws_as_many_codes_on_every_device(device: str) -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from vqgen import Pipeline, Prior, Tokenizer
 from vqgen.data.code_grids import CodeBatch
 from vqgen.orders import FixedOrder, RandomPerSample, scan_order
+from vqgen.prior import MaskedPrior
 from vqgen.quantizers import EMAVectorQuantizer
 from vqgen.tokenizer import Decoder, Encoder
 from vqgen.training import Optimization, PriorModule, SeedEachStep
@@ -181,3 +182,30 @@ def test_another_schedule_is_refused(make, tmp_path):
     fit(make(ANNEALED), 2).save_checkpoint(tmp_path / "last.ckpt")
     with pytest.raises(ValueError, match=r"trained in the order .*@1-5.*, this run has .*@1-6.*; set the order back"):
         fit(make("annealed:random-per-sample->hilbert@1-6"), 4, ckpt_path=str(tmp_path / "last.ckpt"))
+
+
+def masked_prior(codebook_size: int, height: int, width: int, num_classes: int) -> MaskedPrior:
+    prior = MaskedPrior(codebook_size, height, width, num_classes, dim=16, depth=1, heads=2)
+    torch.nn.init.normal_(prior.head.weight)
+    return prior
+
+
+def test_a_masked_prior_is_trained_in_no_order_and_scored_alike_at_every_validation(tokenizer, tmp_path):
+    optimization = Optimization(1e-2, warmup_steps=0, schedule="constant")
+    module = PriorModule(tokenizer, masked_prior, (6, 8), samples=0, optimization=optimization)
+    assert isinstance(module.policy, RandomPerSample)
+    first = logged(module)
+    assert first == logged(module)
+    assert list(first) == ["validation/nll"]
+    assert module.predict_step(BATCH, 0).shape == (2, 3, 4)
+    fit(module, 20)
+    assert logged(module)["validation/nll"] < first["validation/nll"]
+    again = Pipeline.from_pretrained(module.save_pretrained(tmp_path / "run"))
+    assert isinstance(again.prior, MaskedPrior)
+    assert again.order.takes_any
+
+
+@pytest.mark.parametrize("arguments", [{"order": "raster"}, {"validation_orders": ["raster"]}])
+def test_a_masked_prior_is_refused_an_order(tokenizer, arguments):
+    with pytest.raises(ValueError, match=r"a masked prior has no order to be trained or scored in, got .*raster"):
+        PriorModule(tokenizer, masked_prior, (6, 8), **arguments)
