@@ -174,3 +174,20 @@ def test_batches_of_any_size_draw_the_same_images_in_groups() -> None:
         for i in range(6)
     ]
     assert torch.equal(torch.cat(apart), together)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("known", "groups"), [(0, (3, 1, 4, 8)), (5, (1, 2, 1, 7)), (2, (14,)), (15, (1,))])
+def test_passes_located_at_once_ask_what_passes_located_one_by_one_ask(shared, known, groups) -> None:
+    prior = lively_prior(num_classes=2, height=4, width=4)
+    sequence, labels = torch.randint(20, (2, 16)), torch.tensor([0, 1])
+    positions = torch.randperm(16) if shared else torch.stack([torch.randperm(16) for _ in range(2)])
+    told = prior.locate_groups(positions, groups=groups, known=known, batch_size=2)
+    assert len(told) == sum(size > 1 for size in groups)
+    caches, previous, start = (prior.new_cache(2), prior.new_cache(2)), sequence[:, :known], known
+    for size in groups:
+        cells = positions[..., start : start + size]
+        expected = prior.advance(previous, positions, caches[0], labels, last_only=True, cells=cells)
+        found = prior.advance(previous, told.get(start, positions), caches[1], labels, last_only=True)
+        torch.testing.assert_close(found, expected)
+        previous, start = sequence[:, start : start + size], start + size

@@ -22,6 +22,7 @@ class Located:
         target: (b, rows) or (1, rows) cell that each row predicts; -1 for a row that predicts none.
         reaches: what each of the prior's attentions made of the places of the rows.
         prefix: how many of the rows come before the first step.
+        questions: how many cells the last step is asked about; 0 where the order says which comes next.
     """
 
     added: Float[Tensor, "b rows d"] | None
@@ -30,6 +31,7 @@ class Located:
     target: Int[Tensor, "_ rows"] | None = None
     reaches: tuple[Reach, ...] = ()
     prefix: int = 0
+    questions: int = 0
 
     def after(self, prefix: int) -> "Located":
         """Put rows before these that a condition makes, of which the signals say nothing.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from vqgen.attention import (
     Attention,
     DenseAttention,
+    DenseReach,
     KVCache,
     Memory,
     Places,
@@ -308,6 +310,44 @@ class Prior(Portable):
         run = steps_of(positions, first=0, count=count, batch_size=batch_size)
         return self._reaching(self._locate(run).after(self.conditioner.prefix_rows), self._places(run))
 
+    def locate_groups(
+        self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, groups: Sequence[int], known: int, batch_size: int
+    ) -> dict[int, Located]:
+        """Work out at once what every pass of decoding in groups is told, which spares doing so at every pass.
+
+        Args:
+            positions: (b, n) or (n,) raster index of the cell visited at each step.
+            groups: sizes of the groups in visiting order.
+            known: codes that are known before the first of them.
+            batch_size: b, number of sequences.
+
+        Returns:
+            By the number of codes known before it, what to pass to `advance` in place of the positions, for groups of
+            more than one cell; none where what a row may see is not simply what came before.
+
+        Raises:
+            ValueError: when the positions do not fit the batch.
+        """
+        starts = list(accumulate(groups, initial=known))[:-1]
+        firsts = [0, *(start + 1 for start in starts)]  # the step after those that the pass before left in the cache
+        passes = [item for item in zip(firsts, starts, groups, strict=False) if item[2] > 1]
+        simple = self.rows.per_step == 1 and not self.conditioner.prefix_rows
+        if not passes or not simple or any(type(attention) is not DenseAttention for attention in self.attentions):
+            return {}
+        whole = steps_of(positions, first=0, count=positions.shape[-1], batch_size=batch_size)
+        steps = [[*range(first, start), *[start] * size] for first, start, size in passes]
+        cells = [range(first, start + size) for first, start, size in passes]
+        step, cell = (
+            torch.tensor([i for run in runs for i in run], device=positions.device) for runs in (steps, cells)
+        )
+        located = self._locate(Steps(step, whole.content.index_select(1, step), whole.target.index_select(1, cell)))
+        told, begin = {}, 0
+        for (first, start, size), run in zip(passes, steps, strict=True):
+            visible = visible_to_group(cached=first, committed=start - first, questions=size, device=positions.device)
+            part = replace(located.cut(begin, len(run)), questions=size, reaches=(DenseReach(visible),))
+            told[start], begin = part, begin + len(run)
+        return told
+
     def _places(self, run: Steps) -> Places:
         index, content, target = run.index, run.content, run.target
         if self.rows.per_step > 1:
@@ -319,9 +359,7 @@ class Prior(Portable):
             target, content, index, content_step = (
                 F.pad(tensor, (prefix, 0), value=NO_CELL) for tensor in (target, content, index, content_step)
             )
-        return Places(
-            target, content, 0, self.height, self.width, step=index, content_step=content_step, prefix=prefix
-        )
+        return Places(target, content, 0, self.height, self.width, step=index, content_step=content_step, prefix=prefix)
 
     def _reaching(self, located: Located, places: Places) -> Located:
         return replace(located, reaches=tuple([attention.reach(places) for attention in self.attentions]))
@@ -359,7 +397,7 @@ class Prior(Portable):
         Args:
             previous: (b, p) int64 codes in visiting order that the cache has not seen yet.
             positions: (b, n) or (n,) the whole order, the same at every call; or what `locate` made of it, which spares
-                doing so at every call.
+                doing so at every call; or what `locate_groups` says of this pass, which asks as ``cells`` does.
             cache: from `new_cache`, for this batch; it grows by m steps.
             condition: (b,) int64 labels, or what else the conditioner takes, or None; read at step 0 only.
             last_only: give only the logits of the last step, (b, 1, k), and spare the others' cost.
@@ -391,6 +429,8 @@ class Prior(Portable):
             hidden = self._embed(previous)
         if cells is not None:
             return self._ask(hidden, positions, cells, cache, told)
+        if isinstance(positions, Located) and positions.questions:
+            return self._answer(hidden, positions, cache, told)
         located = positions if isinstance(positions, Located) else self.locate(positions, batch_size=len(hidden))
         return self._predict(hidden, located.cut(first, hidden.shape[1]), cache, last_only, told)
 
@@ -453,22 +493,27 @@ class Prior(Portable):
             raise TypeError("expected the positions themselves beside cells, got what locate made of them")
         first, count, questions = cache.length, hidden.shape[1], cells.shape[-1]
         whole = steps_asking(positions, cells, first=0, count=first + count, batch_size=len(hidden))
-        run = Steps(whole.index[first:], whole.content[:, first:], whole.target[:, first:])
-        rows = self.rows.spread(torch.cat((hidden, hidden[:, -1:].expand(-1, questions - 1, -1)), dim=1))
-        located = self._locate(run)
+        located = self._locate(Steps(whole.index[first:], whole.content[:, first:], whole.target[:, first:]))
         kept, prefix = None, 0 if told is None else self.conditioner.prefix_rows
         if self.rows.per_step > 1:
-            kept = self.rows.asked(steps=count - 1, questions=questions, device=rows.device)
-            rows, located = rows.index_select(1, kept), located.pick(kept)
+            kept = self.rows.asked(steps=count - 1, questions=questions, device=hidden.device)
+            located = located.pick(kept)
             kept = torch.cat((torch.arange(prefix, device=kept.device), prefix + kept))
+        rows = count * self.rows.per_step + questions - 1
         visible = visible_to_group(
-            cached=cache.held,
-            committed=prefix + rows.shape[1] - questions,
-            questions=questions,
-            device=rows.device,
+            cached=cache.held, committed=prefix + rows - questions, questions=questions, device=hidden.device
         )
         places = self._places(whole).asking(cache.held, kept, visible)
         located = self._reaching(located.after(prefix), places)
+        return self._answer(hidden, replace(located, questions=questions), cache, told)
+
+    def _answer(
+        self, hidden: Float[Tensor, "b p d"], located: Located, cache: KVCache, told: Told | None
+    ) -> Float[Tensor, "b q k"]:
+        first, count, questions = cache.length, hidden.shape[1], located.questions
+        rows = self.rows.spread(torch.cat((hidden, hidden[:, -1:].expand(-1, questions - 1, -1)), dim=1))
+        if self.rows.per_step > 1:
+            rows = rows.index_select(1, self.rows.asked(steps=count - 1, questions=questions, device=rows.device))
         answers = self._transform(rows, located, cache, told)[:, -questions:]
         cache.trim(first + count)  # the first question is the step that was taken; the others were never taken
         return self._logits(answers)

@@ -95,10 +95,11 @@ def sample_groups(
         rows = [before + size - 1 for before, size in zip((known + 1, *groups), groups, strict=False)]
         asked = GuidedPrior(prior, condition, batch_size=batch, guided=guided, rows=rows)
         located, previous = asked.locate(positions), sequence[:, :known]
+        in_groups = asked.locate_groups(positions, groups=groups, known=known)
         for start, size, scale in zip(starts, groups, scales, strict=True):
             stop = start + size
-            if size == 1:
-                logits = asked.logits(previous, located, scale=scale)
+            if size == 1 or start in in_groups:
+                logits = asked.logits(previous, in_groups.get(start, located), scale=scale)
             else:
                 logits = asked.logits(previous, positions, scale=scale, cells=positions[..., start:stop])
             kept = filter_logits(logits, temperature=temperature, top_k=top_k, top_p=top_p)

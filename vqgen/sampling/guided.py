@@ -70,6 +70,12 @@ class GuidedPrior:
         """Work out a whole order once; see `Prior.locate`."""
         return self.prior.locate(self._doubled(positions), batch_size=self.sequences)
 
+    def locate_groups(
+        self, positions: Int[Tensor, "b n"] | Int[Tensor, " n"], *, groups: Sequence[int], known: int
+    ) -> dict[int, Located]:
+        """Work out all passes in groups at once; see `Prior.locate_groups`."""
+        return self.prior.locate_groups(self._doubled(positions), groups=groups, known=known, batch_size=self.sequences)
+
     def logits(
         self,
         previous: Int[Tensor, "b p"],
