@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -177,7 +177,7 @@ class Recorded:
 
 
 class Replayed:
-    """A recorded computation, as a graph where there is a GPU.
+    """A recorded computation: run as it is the first time, and from then on, where there is a GPU, as a graph.
 
     Args:
         recorded: the computation.
@@ -185,27 +185,27 @@ class Replayed:
     """
 
     def __init__(self, recorded: Recorded, *, capture: bool) -> None:
-        self.recorded = recorded
+        self.recorded, self.capture = recorded, capture
+        self.graph: torch.cuda.CUDAGraph | None = None
         self.output: Tensor | None = None
-        self.replay: Callable[[], None] = self._recompute
-        if capture:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self._recompute()
-            self.replay = graph.replay
 
     def __call__(self, hidden: Float[Tensor, "b m d"], located: Located, cache: KVCache) -> Float[Tensor, "b m d"]:
         """Run the pass and let the cache keep its rows."""
         held, count = cache.held, hidden.shape[1]
         self.recorded.fill(hidden, located)
-        self.replay()
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self.output = self.recorded.compute()
+        output = self.output
+        assert output is not None
+        if self.capture and self.graph is None:  # after a run: libraries do not start within a capture
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.output = self.recorded.compute()
         for layer in cache.layers:
             layer.length = held + count
-        assert self.output is not None
-        return self.output[:, :count]
-
-    def _recompute(self) -> None:
-        self.output = self.recorded.compute()
+        return output[:, :count]
 
 
 class FixedLayerCache(LayerCache):
