@@ -145,7 +145,8 @@ def main() -> None:
         file.write("# Made by scripts/make_openmoji_table.py; changed: columns chosen, the column family added.\n")
         file.write("# base: what this is a skin tone of (group, subgroup and family stand in that row); empty: none.\n")
         file.write("# family: the first of its look-alikes; empty: itself.\n")
-        file.write("# tags: what else it is called, without words of the annotation; a skin tone's are those of its base.\n")
+        file.write("# tags: what else it is called, without words of the annotation; ")
+        file.write("a skin tone's are those of its base.\n")
         file.write("hexcode\tgroup\tsubgroup\tannotation\tbase\tfamily\ttags\n")
         for number, (drawing, base) in enumerate(zip(drawings, bases, strict=True)):
             name = drawing["annotation"]

@@ -96,6 +96,7 @@ def sample(options: argparse.Namespace) -> None:
     """Draw images from a trained pipeline into one picture."""
     import torch
 
+    from vqgen.conditioning import TextConditioner
     from vqgen.pictures import check_picture_path, picture_grid, save_filling_gif, save_picture
     from vqgen.pipeline import Pipeline
     from vqgen.sampling import CONFIDENCE_ORDERS, group_sizes, guidance_ramp
@@ -111,7 +112,16 @@ def sample(options: argparse.Namespace) -> None:
     pipeline = Pipeline.from_pretrained(options.folder).to(device)
     if options.compile:
         pipeline = pipeline.compile()
-    condition = options.condition
+    if options.condition and options.prompt:
+        raise ValueError(
+            "--condition names a class and --prompt a caption; a prior is told one of them, drop the other"
+        )
+    if options.prompt and not isinstance(pipeline.prior.conditioner, TextConditioner):
+        raise ValueError(
+            f"the prior in {options.folder} is told no captions; name a class with --condition, or train one that is, "
+            "as configs/prior/openmoji_text.yaml does"
+        )
+    condition = options.condition or options.prompt
     if condition is not None:
         condition = condition[0] if len(condition) == 1 else [condition[i % len(condition)] for i in range(options.n)]
     images = pipeline.generate(
@@ -126,6 +136,8 @@ def sample(options: argparse.Namespace) -> None:
         guidance=guidance_ramp(options.guidance_ramp, options.guidance),
         seed=options.seed,
         batch_size=options.batch_size,
+        best_of=options.best_of,
+        scorer=options.scorer,
     )
     columns = options.columns or min(options.n, 8)
     print(f"wrote {save_picture(picture_grid(images, columns), options.out)}")
@@ -318,6 +330,21 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--n", type=int, default=16, help="number of images (default: %(default)s)")
     parser.add_argument(
         "--condition", nargs="+", help="class name or number; several are taken in turn (default: no class)"
+    )
+    parser.add_argument(
+        "--prompt", nargs="+", help='what to draw, as "red apple"; several are taken in turn. For priors told captions'
+    )
+    parser.add_argument(
+        "--best-of",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draw N for each image, keep the best (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--scorer",
+        choices=("information", "likelihood"),
+        help="what --best-of judges by (default: how much likelier the condition makes the image)",
     )
     parser.add_argument(
         "--order",

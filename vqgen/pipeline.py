@@ -20,6 +20,7 @@ from vqgen.editing import canvas_around, complete_larger, complete_masked, inpai
 from vqgen.metrics.bound import likelihood_bound
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
 from vqgen.metrics.likelihood import Likelihood
+from vqgen.metrics.scores import SCORES, Scorer, information, log_likelihoods
 from vqgen.orders import OrderPolicy, ScanOrder, order_policy_from_description, scan_order
 from vqgen.prior import MaskedPrior, Prior
 from vqgen.sampling import (
@@ -177,6 +178,8 @@ class Pipeline:
         batch_size: int = 64,
         prefix: Int[Tensor, "b m"] | None = None,
         on_step: OnStep | None = None,
+        best_of: int = 1,
+        scorer: str | Scorer | None = None,
     ) -> Float[Tensor, "b c H W"]:
         """Draw images. Image i is decided by (seed, i) and its condition, not by `count` or `batch_size`.
 
@@ -205,6 +208,11 @@ class Pipeline:
                 in raster order.
             on_step: called after each step with the number of codes known, less one, and the sequences of the batch
                 so far; a masked prior's are in raster order, -1 where unknown.
+            best_of: how many are drawn for each image, of which the one that scores best is kept. Image i is then
+                decided by (seed, i, best_of).
+            scorer: what they are judged by: ``information``, how much likelier the condition makes the image;
+                ``likelihood``; or a function of the images and what was asked for, see `vqgen.metrics.Scorer`. None is
+                information where there is a condition, and likelihood where there is none.
 
         Returns:
             (count, c, H, W) in [-1, 1], on the CPU.
@@ -213,23 +221,95 @@ class Pipeline:
             ValueError: if an argument is out of range, or the order or several cells a step are not what the prior
                 knows.
         """
+        settings: dict[str, Any] = {
+            "steps": steps,
+            "schedule": schedule,
+            "temperature": temperature,
+            "choice_temperature": choice_temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "guidance": guidance,
+            "seed": seed,
+            "batch_size": batch_size,
+            "on_step": on_step,
+        }
+        if best_of == 1:
+            codes = self.generate_codes(count, condition, order, prefix=prefix, **settings)
+            return torch.cat([self.decode(chunk) for chunk in torch.split(codes, batch_size)])
+        if best_of < 1 or count < 1:
+            raise ValueError(f"count and best_of must be >= 1, got count={count} and best_of={best_of}")
+        told = self.labels(condition, count)
         codes = self.generate_codes(
-            count,
-            condition,
+            count * best_of,
+            None if told is None else told.repeat_interleave(best_of, dim=0),
             order,
-            steps=steps,
-            schedule=schedule,
-            temperature=temperature,
-            choice_temperature=choice_temperature,
-            top_k=top_k,
-            top_p=top_p,
-            guidance=guidance,
-            seed=seed,
-            batch_size=batch_size,
-            prefix=prefix,
-            on_step=on_step,
+            prefix=None if prefix is None else prefix.repeat_interleave(best_of, dim=0),
+            **settings,
         )
+        asked = [condition] * count if isinstance(condition, (int, str)) else condition
+        if isinstance(asked, Tensor):
+            asked = asked.expand(count, *asked.shape[1:]).repeat_interleave(best_of, dim=0)
+        elif asked is not None:
+            asked = [each for each in asked for _ in range(best_of)]
+        scores = self.score(codes, asked, scorer, order=order, batch_size=batch_size)
+        best = scores.view(count, best_of).argmax(dim=1)
+        codes = codes.view(count, best_of, *codes.shape[1:])[torch.arange(count), best]
         return torch.cat([self.decode(chunk) for chunk in torch.split(codes, batch_size)])
+
+    @torch.no_grad()
+    def score(
+        self,
+        codes: Int[Tensor, "b h w"],
+        condition: Condition = None,
+        scorer: str | Scorer | None = None,
+        *,
+        order: str | ScanOrder | None = None,
+        batch_size: int = 64,
+    ) -> Float[Tensor, " b"]:
+        """Judge codes by the prior, or their images by something else, as `generate(best_of=...)` does.
+
+        Args:
+            codes: (b, h, w) int64.
+            condition: as in `generate`.
+            scorer: as in `generate`.
+            order: to take the likelihood in; as in `generate`, and the default in place of one by confidence.
+            batch_size: how many are judged at a time.
+
+        Returns:
+            (b,) scores, higher is better, on the CPU.
+
+        Raises:
+            ValueError: if the scorer is unknown, lacks a condition to judge by, or gives another number of scores.
+        """
+        if scorer is not None and not isinstance(scorer, str):
+            found = []
+            for start in range(0, len(codes), batch_size):
+                part = condition if condition is None or isinstance(condition, (int, str)) else condition[start:]
+                chunk = codes[start : start + batch_size]
+                listed = [part] * len(chunk) if isinstance(part, (int, str)) else part
+                scores = scorer(self.decode(chunk), None if listed is None else listed[: len(chunk)])
+                if scores.shape != (len(chunk),):
+                    raise ValueError(
+                        f"expected the scorer to give one number for each of {len(chunk)} images, got shape "
+                        f"{tuple(scores.shape)}"
+                    )
+                found.append(scores.detach().float().cpu())
+            return torch.cat(found)
+        name = scorer or ("likelihood" if condition is None else "information")
+        if name not in SCORES or (name == "information" and condition is None):
+            raise ValueError(
+                f"scorer must be {' or '.join(SCORES)}, or a function, and information needs a condition; got {name!r} "
+                f"and condition={condition!r}"
+            )
+        told = self.labels(condition, len(codes))
+        if isinstance(self.prior, MaskedPrior):
+            positions = None
+        else:
+            positions = self.resolve_order(None if order in CONFIDENCE_ORDERS else order).positions
+        options: dict[str, Any] = {"positions": positions, "batch_size": batch_size}
+        if name == "likelihood" or told is None:
+            return log_likelihoods(self.prior, codes, told, **options).float().cpu()
+        return information(self.prior, codes, told, **options).float().cpu()
 
     def generate_codes(
         self,

@@ -2,7 +2,7 @@
 
 from vqgen.data.array_images import ArrayImages
 from vqgen.data.augmented import Augmented
-from vqgen.data.captions import CaptionedBatch, Captions
+from vqgen.data.captions import CaptionedBatch, Captions, of_known_words
 from vqgen.data.code_grids import CodeBatch, CodeGrids
 from vqgen.data.codes_alone import CodesAlone
 from vqgen.data.folder import ImageFolder
@@ -37,6 +37,7 @@ __all__ = [
     "SequentialLoader",
     "SyntheticImages",
     "TorchvisionImages",
+    "of_known_words",
     "to_bytes",
     "to_unit_range",
 ]

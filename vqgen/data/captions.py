@@ -1,5 +1,6 @@
 """Captions of images: chosen for every draw, and served as tokens beside the codes."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -90,6 +91,35 @@ class Captions:
             order = np.argsort(row[1 : len(caption.tags) + 1])[: int(row[0] * (self.tags + 1))]
             texts.append(", ".join((caption.text, *(caption.tags[index] for index in order))))
         return texts
+
+
+def of_known_words(captions: Sequence[Caption], training: Sequence[Caption]) -> list[int]:
+    """Find the captions that say something new in known words: no training caption says the same.
+
+    Args:
+        captions: of held-out images.
+        training: of training images.
+
+    Returns:
+        Indices of the captions whose every word is in some training caption or its tags, and which
+        are no training caption themselves.
+
+    Example:
+        >>> training = [Caption("red apple"), Caption("green book")]
+        >>> of_known_words([Caption("Green apple"), Caption("red apple"), Caption("red pear")], training)
+        [0]
+    """
+    known = {word for caption in training for text in (caption.text, *caption.tags) for word in _words(text)}
+    said = {" ".join(_words(caption.text)) for caption in training}
+    return [
+        index
+        for index, caption in enumerate(captions)
+        if (words := _words(caption.text)) and known.issuperset(words) and " ".join(words) not in said
+    ]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
 
 class CaptionedGrids:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from vqgen.metrics.bound import LikelihoodBound, likelihood_bound
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
 from vqgen.metrics.likelihood import Likelihood, likelihood
+from vqgen.metrics.ranking import Ranking, rank_captions
+from vqgen.metrics.scores import SCORES, Scorer, information, log_likelihoods
 
 if TYPE_CHECKING:
     from vqgen.metrics.codebook import CodebookUsage, CodebookUse, codebook_use
@@ -15,20 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEATURE_EXTRACTORS",
+    "SCORES",
     "CodebookUsage",
     "CodebookUse",
     "EnsembleLikelihood",
     "Inception",
     "Likelihood",
     "LikelihoodBound",
+    "Ranking",
+    "Scorer",
     "SetDistance",
     "codebook_use",
     "ensemble_likelihood",
     "feature_extractor",
+    "information",
     "likelihood",
     "likelihood_bound",
+    "log_likelihoods",
     "metric_name",
     "psnr",
+    "rank_captions",
     "set_distance",
     "ssim",
     "weights_hash",
