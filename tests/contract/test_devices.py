@@ -152,10 +152,10 @@ def test_quantizers_find_the_same_codes_and_train(device: str, quantizer: nn.Mod
 @pytest.mark.parametrize(
     "conditioner",
     [
-        AlignedGridConditioner(5, 32, height=4, width=4, context=ConvolutionalContext(32)),
-        AlignedGridConditioner(5, 32, height=4, width=4, grid_height=8, grid_width=8),
-        AlignedGridConditioner(5, 32, height=4, width=4, grid_height=3, grid_width=3),
-        PrefixGridConditioner(5, 32, grid_height=3, grid_width=3),
+        AlignedGridConditioner(5, 4, 4, dim=32, context=ConvolutionalContext(32)),
+        AlignedGridConditioner(5, 8, 8, dim=32, height=4, width=4),
+        AlignedGridConditioner(5, 3, 3, dim=32, height=4, width=4),
+        PrefixGridConditioner(5, 3, 3, dim=32),
     ],
     ids=["context", "patches", "coarser", "prefix"],
 )

@@ -24,17 +24,10 @@ every_kind = pytest.mark.parametrize("kind", ["aligned", "patches", "coarser", "
 
 def conditioner_of(kind: str) -> SpatialConditioner:
     if kind == "prefix":
-        return PrefixGridConditioner(CONDITION_CODES, 16, grid_height=2, grid_width=3)
-    finer = {"grid_height": 2 * HEIGHT, "grid_width": 2 * WIDTH}
-    coarser = {"grid_height": 2, "grid_width": 2}
-    return AlignedGridConditioner(
-        CONDITION_CODES,
-        16,
-        height=HEIGHT,
-        width=WIDTH,
-        context=ConvolutionalContext(16, depth=2) if kind == "context" else None,
-        **({"patches": finer, "coarser": coarser}.get(kind, {})),
-    )
+        return PrefixGridConditioner(CONDITION_CODES, 2, 3, dim=16)
+    rows, columns = {"patches": (2 * HEIGHT, 2 * WIDTH), "coarser": (2, 2)}.get(kind, (HEIGHT, WIDTH))
+    context = ConvolutionalContext(16, depth=2) if kind == "context" else None
+    return AlignedGridConditioner(CONDITION_CODES, rows, columns, dim=16, height=HEIGHT, width=WIDTH, context=context)
 
 
 def lively_prior(kind: str, signals: tuple[str, ...] = ("target", "rotary")) -> Prior:

@@ -17,9 +17,9 @@ class SpatialConditioner(Conditioner):
 
     Args:
         num_codes: number of codes or labels, >= 1; they run from 0 to num_codes - 1.
-        dim: width of the prior, d.
         grid_height: rows of the condition, h'.
         grid_width: columns of the condition, w'.
+        dim: width of the prior, d.
         condition_dropout: probability in [0, 1] of hiding a grid in training mode.
         code_dim: width of the latents that `use_codebook` was given; None without.
 
@@ -36,15 +36,15 @@ class SpatialConditioner(Conditioner):
     def __init__(
         self,
         num_codes: int,
-        dim: int,
-        *,
         grid_height: int,
         grid_width: int,
+        *,
+        dim: int,
         condition_dropout: float = 0.1,
         code_dim: int | None = None,
     ) -> None:
         super().__init__()
-        sizes = {"num_codes": num_codes, "dim": dim, "grid_height": grid_height, "grid_width": grid_width}
+        sizes = {"num_codes": num_codes, "grid_height": grid_height, "grid_width": grid_width, "dim": dim}
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be >= 1, got {name}={size}")

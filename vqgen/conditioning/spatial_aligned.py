@@ -18,11 +18,11 @@ class AlignedGridConditioner(SpatialConditioner):
 
     Args:
         num_codes: number of codes or labels, >= 1; they run from 0 to num_codes - 1.
+        grid_height: rows of the condition, h'.
+        grid_width: columns of the condition, w'.
         dim: width of the prior, d.
-        height: rows of the prior's grid, h.
-        width: columns of the prior's grid, w.
-        grid_height: rows of the condition, h'; None is h.
-        grid_width: columns of the condition, w'; None is w.
+        height: rows of the prior's grid, h; None is h'.
+        width: columns of the prior's grid, w; None is w'.
         context: lets a cell see its surroundings, (b, d, h, w) to the same shape, such as `ConvolutionalContext`; None
             tells of each cell what lies there and nothing else.
         condition_dropout: probability in [0, 1] of hiding a grid in training mode.
@@ -32,7 +32,7 @@ class AlignedGridConditioner(SpatialConditioner):
         ValueError: when an argument is out of its range.
 
     Example:
-        >>> conditioner = AlignedGridConditioner(16, dim=8, height=2, width=3, grid_height=4, grid_width=6).eval()
+        >>> conditioner = AlignedGridConditioner(16, 4, 6, dim=8, height=2, width=3).eval()
         >>> conditioner(torch.randint(16, (5, 4, 6)), batch_size=5).cells.shape
         torch.Size([5, 6, 8])
 
@@ -43,31 +43,33 @@ class AlignedGridConditioner(SpatialConditioner):
     def __init__(
         self,
         num_codes: int,
-        dim: int,
+        grid_height: int,
+        grid_width: int,
         *,
-        height: int,
-        width: int,
-        grid_height: int | None = None,
-        grid_width: int | None = None,
+        dim: int,
+        height: int | None = None,
+        width: int | None = None,
         context: nn.Module | None = None,
         condition_dropout: float = 0.1,
         code_dim: int | None = None,
     ) -> None:
-        rows, columns = height if grid_height is None else grid_height, width if grid_width is None else grid_width
-        if min(height, width) < 1:
-            raise ValueError(f"height and width must be >= 1, got {height} x {width}; pass the prior's grid size")
         super().__init__(
             num_codes,
-            dim,
-            grid_height=rows,
-            grid_width=columns,
+            grid_height,
+            grid_width,
+            dim=dim,
             condition_dropout=condition_dropout,
             code_dim=code_dim,
         )
-        self.height = height
-        self.width = width
+        self.height = grid_height if height is None else height
+        self.width = grid_width if width is None else width
+        if min(self.height, self.width) < 1:
+            raise ValueError(
+                f"height and width must be >= 1, got {self.height} x {self.width}; pass the prior's grid size"
+            )
         self.context = context
-        self.patch = (rows // height, columns // width) if rows % height == 0 and columns % width == 0 else (1, 1)
+        divides = grid_height % self.height == 0 and grid_width % self.width == 0
+        self.patch = (grid_height // self.height, grid_width // self.width) if divides else (1, 1)
         per_patch = self.patch[0] * self.patch[1]
         self.merge = nn.Linear(per_patch * dim, dim, bias=False) if per_patch > 1 else None
         if self.merge is not None:

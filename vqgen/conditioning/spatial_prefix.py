@@ -17,9 +17,9 @@ class PrefixGridConditioner(SpatialConditioner):
 
     Args:
         num_codes: number of codes or labels, >= 1; they run from 0 to num_codes - 1.
-        dim: width of the prior, d.
         grid_height: rows of the condition, h'.
         grid_width: columns of the condition, w'.
+        dim: width of the prior, d.
         condition_dropout: probability in [0, 1] of hiding a grid in training mode.
         code_dim: width of the latents that `use_codebook` was given; None without.
 
@@ -27,7 +27,7 @@ class PrefixGridConditioner(SpatialConditioner):
         ValueError: when an argument is out of its range.
 
     Example:
-        >>> conditioner = PrefixGridConditioner(16, dim=8, grid_height=2, grid_width=3).eval()
+        >>> conditioner = PrefixGridConditioner(16, 2, 3, dim=8).eval()
         >>> conditioner(torch.randint(16, (5, 2, 3)), batch_size=5).prefix.shape
         torch.Size([5, 6, 8])
 
@@ -37,18 +37,18 @@ class PrefixGridConditioner(SpatialConditioner):
     def __init__(
         self,
         num_codes: int,
-        dim: int,
-        *,
         grid_height: int,
         grid_width: int,
+        *,
+        dim: int,
         condition_dropout: float = 0.1,
         code_dim: int | None = None,
     ) -> None:
         super().__init__(
             num_codes,
-            dim,
-            grid_height=grid_height,
-            grid_width=grid_width,
+            grid_height,
+            grid_width,
+            dim=dim,
             condition_dropout=condition_dropout,
             code_dim=code_dim,
         )

@@ -10,8 +10,8 @@ from vqgen.conditioning import AlignedGridConditioner, PrefixGridConditioner, Sp
 def make(kind: str, **options: object) -> SpatialConditioner:
     torch.manual_seed(0)
     if kind == "aligned":
-        return AlignedGridConditioner(5, dim=4, height=2, width=3, **options)  # type: ignore[arg-type]
-    return PrefixGridConditioner(5, dim=4, grid_height=2, grid_width=3, **options)  # type: ignore[arg-type]
+        return AlignedGridConditioner(5, 2, 3, dim=4, **options)  # type: ignore[arg-type]
+    return PrefixGridConditioner(5, 2, 3, dim=4, **options)  # type: ignore[arg-type]
 
 
 def told(conditioner: SpatialConditioner, condition: torch.Tensor | None, batch_size: int = 4) -> torch.Tensor:
@@ -81,7 +81,7 @@ def test_refuses_arguments_out_of_range(kind: str) -> None:
     with pytest.raises(ValueError, match=re.escape("condition_dropout must be a probability in [0, 1], got 1.5")):
         make(kind, condition_dropout=1.5)
     with pytest.raises(ValueError, match="num_codes must be >= 1, got num_codes=0"):
-        PrefixGridConditioner(0, 4, grid_height=2, grid_width=3)
+        PrefixGridConditioner(0, 2, 3, dim=4)
 
 
 @both

@@ -5,7 +5,7 @@ from vqgen.conditioning import PrefixGridConditioner
 
 
 def test_rows_are_codes_with_their_place_in_raster_order() -> None:
-    conditioner = PrefixGridConditioner(5, dim=4, grid_height=2, grid_width=3).eval()
+    conditioner = PrefixGridConditioner(5, 2, 3, dim=4).eval()
     condition = torch.randint(5, (2, 2, 3))
     prefix = conditioner(condition, 2).prefix
     assert conditioner.prefix_rows == 6
@@ -18,7 +18,7 @@ def test_rows_are_codes_with_their_place_in_raster_order() -> None:
 
 
 def test_is_rebuilt_from_its_description() -> None:
-    conditioner = PrefixGridConditioner(5, dim=4, grid_height=2, grid_width=3, condition_dropout=0.25)
+    conditioner = PrefixGridConditioner(5, 2, 3, dim=4, condition_dropout=0.25)
     copy = build(config_of(conditioner))
     assert isinstance(copy, PrefixGridConditioner)
     assert config_of(copy) == config_of(conditioner)
