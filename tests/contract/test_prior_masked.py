@@ -42,8 +42,8 @@ class WithMemory(Conditioner):
 CONDITIONS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "none": (lambda: None, ()),
     "labels": (lambda: LabelConditioner(3, 16, label_dropout=0.0), (2,)),
-    "aligned": (lambda: AlignedGridConditioner(3, 16, height=3, width=4, condition_dropout=0.0, **GRID), (2, 2, 2)),
-    "prefix": (lambda: PrefixGridConditioner(3, 16, condition_dropout=0.0, **GRID), (2, 2, 2)),
+    "aligned": (lambda: AlignedGridConditioner(3, **GRID, dim=16, height=3, width=4, condition_dropout=0.0), (2, 2, 2)),
+    "prefix": (lambda: PrefixGridConditioner(3, **GRID, dim=16, condition_dropout=0.0), (2, 2, 2)),
     "memory": (lambda: WithMemory(16), (2,)),
 }
 
