@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vqgen.orders import OrderPolicy
 from vqgen.prior import Prior
@@ -23,9 +22,16 @@ def make_prior(codes: int, signals: tuple[str, ...], *, quick: bool, seed: int) 
 
 
 def training_steps(
-    prior: Prior, codes: Tensor, policy: OrderPolicy, *, steps: int, batch_size: int, seed: int
+    prior: Prior,
+    codes: Tensor,
+    policy: OrderPolicy,
+    *,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    conditions: Tensor | None = None,
 ) -> Iterator[float]:
-    """Train, one step at a time, on the same batches and orders for the same seed.
+    """Train, one step at a time, on the same batches and orders for the same seed, where the codes are.
 
     Yields:
         The seconds that each step took.
@@ -38,10 +44,11 @@ def training_steps(
     generator = torch.Generator().manual_seed(seed)
     prior.train()
     for _ in range(steps):
-        batch = codes[torch.randint(len(codes), (batch_size,), generator=generator)]
-        positions = policy.positions(batch_size, generator)
+        drawn = torch.randint(len(codes), (batch_size,), generator=generator).to(codes.device)
+        batch, condition = codes[drawn], None if conditions is None else conditions[drawn]
+        positions = policy.positions(batch_size, generator).to(codes.device)
         start = time.perf_counter()
-        loss_of(prior, batch, positions).backward()  # type: ignore[no-untyped-call]
+        loss_of(prior, batch, positions, condition).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -50,15 +57,18 @@ def training_steps(
     prior.eval()
 
 
-def loss_of(prior: Prior, codes: Tensor, positions: Tensor) -> Tensor:
-    sequence = codes.flatten(1).gather(1, positions)  # (b, h, w) -> (b, n)
-    return F.cross_entropy(prior(sequence, positions).flatten(0, 1), sequence.flatten())
+def loss_of(prior: Prior, codes: Tensor, positions: Tensor, condition: Tensor | None = None) -> Tensor:
+    return prior.nll(codes, positions, condition).mean()
 
 
 @torch.no_grad()
-def nats_per_code(prior: Prior, codes: Tensor, policy: OrderPolicy) -> float:
+def nats_per_code(prior: Prior, codes: Tensor, policy: OrderPolicy, conditions: Tensor | None = None) -> float:
     """On held-out codes, in the policy's orders; random ones are the same at every call."""
     prior.eval()
-    positions = policy.positions(len(codes), torch.Generator().manual_seed(0))
-    parts = zip(torch.split(codes, 64), torch.split(positions, 64), strict=True)
-    return sum(float(loss_of(prior, *part)) * len(part[0]) for part in parts) / len(codes)
+    positions = policy.positions(len(codes), torch.Generator().manual_seed(0)).to(codes.device)
+    total = 0.0
+    for first in range(0, len(codes), 64):
+        part = slice(first, first + 64)
+        condition = None if conditions is None else conditions[part]
+        total += float(loss_of(prior, codes[part], positions[part], condition)) * len(codes[part])
+    return total / len(codes)
