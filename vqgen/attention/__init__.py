@@ -5,28 +5,62 @@ from vqgen.attention.base import Attention, BidirectionalAttention, DenseAttenti
 from vqgen.attention.cache import KVCache, LayerCache
 from vqgen.attention.dense import dense_causal_attention
 from vqgen.attention.group import visible_to_group
+from vqgen.attention.kernel import KERNELS, choose_kernel
 from vqgen.attention.linear import LINEAR_KERNELS, PackedLinear, fastest_linear_kernel, packed_for_inference
 from vqgen.attention.lsh import attend_in_buckets, lsh_buckets, random_rotations, visible_in_buckets
 from vqgen.attention.lsh_attention import LSHAttention, LSHReach
 from vqgen.attention.memory import Memory
+from vqgen.attention.pattern import Pattern
+from vqgen.attention.patterns import (
+    BigBird,
+    BigBird1D,
+    ColumnAttention,
+    Convolution,
+    Either,
+    Fixed,
+    Fixed1D,
+    Local1D,
+    Local2D,
+    RowAttention,
+    Strided,
+    Strided1D,
+)
+from vqgen.attention.predicate import Part, Predicate
 
 __all__ = [
+    "KERNELS",
     "LINEAR_KERNELS",
     "Attention",
     "BidirectionalAttention",
+    "BigBird",
+    "BigBird1D",
+    "ColumnAttention",
+    "Convolution",
     "DenseAttention",
     "DenseReach",
+    "Either",
+    "Fixed",
+    "Fixed1D",
     "KVCache",
     "LSHAttention",
     "LSHReach",
     "LayerCache",
+    "Local1D",
+    "Local2D",
     "Memory",
     "PackedLinear",
+    "Part",
+    "Pattern",
     "Places",
+    "Predicate",
     "Reach",
+    "RowAttention",
+    "Strided",
+    "Strided1D",
     "attend_in_buckets",
     "attention_of",
     "check_attentions",
+    "choose_kernel",
     "dense_causal_attention",
     "fastest_linear_kernel",
     "lsh_buckets",
