@@ -1,4 +1,4 @@
-"""Codes to train small priors on: 8 x 8 codes of Fashion-MNIST and OpenMoji from small tokenizers, made once."""
+"""Codes to train small priors on: of Fashion-MNIST and OpenMoji from small tokenizers, made once."""
 
 import runpy
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class CodeSet:
     """A tokenizer, and the codes of its images.
 
     Attributes:
-        tokenizer: with 8 x 8 codes an image.
+        tokenizer: with 8 x 8 codes an image, or 16 x 16.
         training: (b, h, w) int64 codes of training images.
         held_out: (b, h, w) int64 codes of held-out images.
         images: (b, c, H, W) those held-out images.
@@ -47,7 +47,7 @@ def source_of(name: str, data: Path, *, quick: bool) -> ImageSource:
     return TorchvisionImages("FashionMNIST", data, 32, channels=1, labels=False)
 
 
-def code_set(name: str, *, folder: Path, data: Path, held_out: int, quick: bool = False) -> CodeSet:
+def code_set(name: str, *, folder: Path, data: Path, held_out: int, quick: bool = False, grid: int = 8) -> CodeSet:
     """The codes of a data set; tokenizer and codes are made where the folder has none.
 
     Args:
@@ -56,6 +56,7 @@ def code_set(name: str, *, folder: Path, data: Path, held_out: int, quick: bool 
         data: where Fashion-MNIST is unpacked.
         held_out: how many held-out images to take at most.
         quick: made images and a toy tokenizer, written nowhere.
+        grid: codes a side, 8 or 16.
 
     Returns:
         Tokenizer, codes and held-out images.
@@ -63,7 +64,7 @@ def code_set(name: str, *, folder: Path, data: Path, held_out: int, quick: bool 
     source = source_of(name, data, quick=quick)
     training, validation = source.split("train"), source.split("validation")
     images = validation.batch(range(min(held_out, len(validation)))).images
-    place = folder / name
+    place = folder / (name if grid == 8 else f"{name}-{grid}")
     if not quick and (place / "codes.npy").exists():
         tokenizer = Tokenizer.from_pretrained(place / "tokenizer")
         codes = torch.from_numpy(np.load(place / "codes.npy")).long()
@@ -71,7 +72,7 @@ def code_set(name: str, *, folder: Path, data: Path, held_out: int, quick: bool 
     count = min(20_000, len(training))
     steps = 2 if quick else 600
     torch.manual_seed(0)
-    tokenizer = small_tokenizer(images.shape[1], patch=images.shape[2] // 16, codes=16 if quick else 512)
+    tokenizer = small_tokenizer(images.shape[1], patch=images.shape[2] // 16, codes=16 if quick else 512, grid=grid)
     train_tokenizer(tokenizer, training, steps=steps)
     codes = torch.cat(
         [
@@ -87,11 +88,11 @@ def code_set(name: str, *, folder: Path, data: Path, held_out: int, quick: bool 
     return CodeSet(tokenizer, codes, encode(tokenizer, images), images)
 
 
-def small_tokenizer(channels: int, *, patch: int, codes: int) -> Tokenizer:
-    """A tokenizer to 8 x 8 codes, of images of 16 patches a side."""
+def small_tokenizer(channels: int, *, patch: int, codes: int, grid: int = 8) -> Tokenizer:
+    """A tokenizer to 8 x 8 or 16 x 16 codes, of images of 16 patches a side."""
     body: dict[str, Any] = {
         "channels": 32,
-        "multipliers": (1, 2),
+        "multipliers": (1, 2) if grid == 8 else (2,),
         "patch": patch,
         "blocks": 1,
         "attention_at": (),
