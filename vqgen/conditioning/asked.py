@@ -10,7 +10,7 @@ from vqgen.conditioning.base import NO_LABEL, Conditioner
 from vqgen.conditioning.label import LabelConditioner
 from vqgen.conditioning.text import TextConditioner
 
-Asked = int | str | Sequence[int | str] | Int[Tensor, "b ..."] | None
+Asked = int | str | Sequence[int | str] | Int[Tensor, "..."] | None
 """A class by name or number, a prompt, one of them for each image, a condition as a tensor, or nothing."""
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -67,7 +67,7 @@ def rank_captions(
     codes: Int[Tensor, "m h w"],
     captions: Int[Tensor, "m ..."],
     *,
-    by: Literal["information", "likelihood", "caption"] = "information",
+    by: str = "information",
     candidates: int = 32,
     positions: Int[Tensor, " n"] | None = None,
     seed: int = 0,
@@ -83,7 +83,7 @@ def rank_captions(
         prior: trained with captions, hidden at times.
         codes: (m, h, w) int64 of m images, of the tokenizer the prior was trained on.
         captions: (m, ...) int64, the caption of each, as the prior takes it.
-        by: what is ranked by what.
+        by: ``information``, ``likelihood`` or ``caption``, as above.
         candidates: how many the true one is among, from 2 to m; the others are drawn for each.
         positions: (n,) the order to score in; None for raster, and for a masked prior.
         seed: of the candidates.
