@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqgen.checkpoint import Portable, read_config
-from vqgen.conditioning import Asked, condition_of
+from vqgen.conditioning import Asked, GridOfImages, SpatialConditioner, condition_of
 from vqgen.editing import canvas_around, complete_larger, complete_masked, inpaint, order_of_size
 from vqgen.metrics.bound import likelihood_bound
 from vqgen.metrics.ensemble import EnsembleLikelihood, ensemble_likelihood
@@ -33,8 +33,11 @@ from vqgen.sampling import (
 )
 from vqgen.tokenizer import Tokenizer, decode_tiled
 
-Condition = Asked
+Condition = Asked | Float[Tensor, "b c H W"]
 OnStep = Callable[[int, Int[Tensor, "b t"]], None]
+
+CONDITION_TOKENIZER = "condition-tokenizer"
+"""The folder of a pipeline that holds the tokenizer of conditions, where that is another."""
 
 
 class Pipeline:
@@ -47,6 +50,8 @@ class Pipeline:
             annealing, what it was annealed to (`AnnealedOrder.at`). `RandomPerSample` for a masked prior, which
             has none.
         class_names: names of the class labels, or empty.
+        grids: for a prior that is told a grid, what makes it of an image; None for one that is not, or whose grids are
+            no codes of images.
 
     Raises:
         ValueError: if the parts do not fit each other.
@@ -64,7 +69,13 @@ class Pipeline:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, prior: Prior | MaskedPrior, order: OrderPolicy, class_names: Sequence[str] = ()
+        self,
+        tokenizer: Tokenizer,
+        prior: Prior | MaskedPrior,
+        order: OrderPolicy,
+        class_names: Sequence[str] = (),
+        *,
+        grids: GridOfImages | None = None,
     ) -> None:
         if tokenizer.codebook_size != prior.codebook_size:
             raise ValueError(
@@ -87,6 +98,7 @@ class Pipeline:
         self.prior: Prior | MaskedPrior = prior.eval()
         self.order = order
         self.class_names = tuple(class_names)
+        self.grids = grids if grids is None else grids.eval()
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -100,9 +112,11 @@ class Pipeline:
         return next(self.prior.parameters()).device
 
     def to(self, device: torch.device | str) -> Pipeline:
-        """Move both models; returns the pipeline itself."""
+        """Move its models; returns the pipeline itself."""
         self.tokenizer.to(device)
         self.prior.to(device)
+        if self.grids is not None:
+            self.grids.to(device)
         return self
 
     @classmethod
@@ -130,15 +144,22 @@ class Pipeline:
         prior = Portable.from_pretrained(folder / "prior", classes)
         if not isinstance(prior, (Prior, MaskedPrior)):
             raise ValueError(f"expected a prior in {folder / 'prior'}, found a {type(prior).__name__}")
-        return cls(
-            Tokenizer.from_pretrained(folder / "tokenizer", classes),
-            prior,
-            order_policy_from_description(metadata["order"]),
-            metadata.get("class_names", ()),
-        )
+        tokenizer = Tokenizer.from_pretrained(folder / "tokenizer", classes)
+        grids, described = None, metadata.get("condition")
+        if described is not None:
+            encoder, there = tokenizer, folder / CONDITION_TOKENIZER
+            if described["tokenizer"] != found:
+                check_tokenizer(described["tokenizer"], read_config(there)["fingerprint"], where=there)
+                encoder = Tokenizer.from_pretrained(there, classes)
+            grids = GridOfImages(encoder, described["transform"])
+        order = order_policy_from_description(metadata["order"])
+        return cls(tokenizer, prior, order, metadata.get("class_names", ()), grids=grids)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write `tokenizer/` and `prior/`; the prior records its order, class names and the tokenizer's fingerprint.
+
+        A prior that is told a grid records too how images become grids, and where that takes another tokenizer, it is
+        written to `condition-tokenizer/`.
 
         Args:
             folder: where to write; a pipeline that is there already is replaced.
@@ -151,8 +172,13 @@ class Pipeline:
         there = folder / "tokenizer"
         if not there.exists() or read_config(there)["fingerprint"] != fingerprint:
             self.tokenizer.save_pretrained(there)
+        condition: dict[str, Any] = {} if self.grids is None else {"condition": self.grids.describe()}
+        if self.grids is not None and condition["condition"]["tokenizer"] != fingerprint:
+            assert isinstance(self.grids.tokenizer, Tokenizer)
+            self.grids.tokenizer.save_pretrained(folder / CONDITION_TOKENIZER)
         self.prior.save_pretrained(
             folder / "prior",
+            **condition,
             order=self.order.describe(),
             tokenizer=fingerprint,
             class_names=list(self.class_names),
@@ -186,7 +212,8 @@ class Pipeline:
         Args:
             count: how many.
             condition: a class (name or number) or, if the prior is told captions, a prompt: one for all, or one per
-                image; a tensor of what else the prior is told; or None for none.
+                image; grids, or images that they are made of, if it is told a grid: (count, ...), or of size 1 for
+                all; or None for none.
             order: the order to draw in; None takes the one the prior was trained in. If it was trained in any, that is
                 raster, and `halton`, whose neighbours in time lie far apart, where several cells are drawn a step. Such
                 a prior also draws ``most-certain`` or ``most-informative`` cells first, see `sample_by_confidence`.
@@ -461,7 +488,8 @@ class Pipeline:
 
     def compile(self) -> Pipeline:
         """A pipeline that draws with compiled kernels, faster one image at a time; see `compile_for_sampling`."""
-        return Pipeline(self.tokenizer, compile_for_sampling(self._in_order("compile")), self.order, self.class_names)
+        prior = compile_for_sampling(self._in_order("compile"))
+        return Pipeline(self.tokenizer, prior, self.order, self.class_names, grids=self.grids)
 
     def decode(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c H W"]:
         """Images of codes, (b, c, H, W) in [-1, 1], on the CPU."""
@@ -722,6 +750,11 @@ class Pipeline:
         if image_size == self.image_size:
             visited = self.resolve_order(order, several=several and self.order.takes_any)
             return visited, None if self.order.takes_any else visited
+        if isinstance(self.prior.conditioner, SpatialConditioner):
+            raise ValueError(
+                f"a prior that is told a grid draws images of the trained size, {self.image_size[0]} x "
+                f"{self.image_size[1]} pixels, got {image_size[0]} x {image_size[1]}; its condition is of that size"
+            )
         height, width = self.tokenizer.grid_size(image_size)
         default = next((known for known in self.order.orders if known.name == order), self.order.default)
         visited = order_of_size(order, default, height=height, width=width)
@@ -740,17 +773,35 @@ class Pipeline:
         """A condition as the prior takes it: class labels, the tokens of prompts, or whatever else it is told.
 
         Args:
-            condition: a class name or number or a prompt, or one per image; what else the prior takes; or None.
+            condition: a class name or number or a prompt, or one per image; for a prior that is told a grid, the grids,
+                or the images they are made of, (b, c, H, W) in [-1, 1], of size 1 for all; or None.
             count: number of images.
 
         Returns:
             (count, ...) int64 on the pipeline's device, or None.
 
         Raises:
-            ValueError: if a class is unknown or the number of conditions differs from `count`.
+            ValueError: if a class is unknown, images are not what the prior is told, or the number of conditions
+                differs from `count`.
         """
+        if isinstance(condition, Tensor) and condition.is_floating_point():
+            condition = self._grids_of(condition)
         found = condition_of(condition, count, self.prior.conditioner, self.class_names)
         return None if found is None else found.to(self.device)
+
+    def _grids_of(self, images: Float[Tensor, "b c H W"]) -> Int[Tensor, "b r s"]:
+        if self.grids is None:
+            raise ValueError(
+                "this prior is not told a grid that is made of an image, got images as the condition; pass what it is "
+                f"told (its conditioner is a {type(self.prior.conditioner).__name__})"
+            )
+        if images.shape[2:] != self.image_size:
+            height, width = self.image_size
+            raise ValueError(
+                f"expected images of {height} x {width} pixels as the condition, got {images.shape[2]} x "
+                f"{images.shape[3]}; scale and cut them, as vqgen.data.resize.resize_and_crop does"
+            )
+        return self.grids.encode(images.to(self.grids.device))
 
 
 def check_tokenizer(expected: str, found: str, *, where: str | Path) -> None:

@@ -144,6 +144,12 @@ class GridOfImages(nn.Module):
         self._change = image_transform(transform)
 
     @property
+    def device(self) -> torch.device:
+        """Where it encodes."""
+        parameter = next(self.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    @property
     def codebook_size(self) -> int:
         """Number of codes of the condition."""
         return self.tokenizer.codebook_size

@@ -12,7 +12,7 @@ from torch import nn
 from vqgen.data.cache import cache_folder, short_hash
 from vqgen.data.captions import CaptionedBatch, CaptionedGrids, Captions, RandomCaptions
 from vqgen.data.code_grids import CodeBatch, CodeGrids, RandomViews
-from vqgen.data.grid_condition import GridCondition
+from vqgen.data.grid_condition import ChangedImages, GridCondition
 from vqgen.data.image_data import share_of_process, use_pinned_memory
 from vqgen.data.loaders import ResumableLoader, SequentialLoader
 from vqgen.data.paired import PairedBatch, PairedGrids
@@ -154,6 +154,21 @@ class CodeDataModule(pl.LightningDataModule):
     def _condition_images(self) -> ImageSource:
         assert self.condition is not None
         return self.condition.images(self.source)
+
+    @property
+    def condition_shape(self) -> tuple[int, int, int] | None:
+        """Number of codes, rows and columns of the grids that are the condition; None without."""
+        if self.condition_encoder is None:
+            return None
+        encoder = self.condition_encoder
+        return encoder.codebook_size, *grid_size(self._condition_images.image_size, encoder.downsampling, encoder.depth)
+
+    @property
+    def condition_tokenizer(self) -> str | None:
+        """Folder of the tokenizer that makes the condition; None where none does."""
+        if not isinstance(self.condition, ChangedImages):
+            return None
+        return str(self.tokenizer if self.condition.tokenizer is None else self.condition.tokenizer)
 
     def _condition_folder(self, split: Split) -> Path:
         assert self.condition_encoder is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ class VqgenCLI(LightningCLI):
         parser.link_arguments("seed_everything", "seed_each_step.seed", compute_fn=lambda seed: int(seed or 0))
         for name in ("image_size", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.link_arguments(
-            "data",
-            "model.init_args.vocabulary",
-            compute_fn=lambda data: getattr(data, "vocabulary", None),
-            apply_on="instantiate",
-        )
+        for name in ("vocabulary", "condition_shape", "condition_tokenizer"):
+            parser.link_arguments(
+                "data",
+                f"model.init_args.{name}",
+                compute_fn=partial(_given_by, name),
+                apply_on="instantiate",
+            )
 
     def after_fit(self) -> None:
         """Write the portable folder."""
@@ -38,6 +40,10 @@ class VqgenCLI(LightningCLI):
         if folder is not None and self.trainer.is_global_zero:
             self.model.save_pretrained(folder)
             logging.getLogger("pytorch_lightning").info("Wrote %s", Path(folder))
+
+
+def _given_by(name: str, data: pl.LightningDataModule) -> Any:
+    return getattr(data, name, None)
 
 
 class SaveConfigAnew(SaveConfigCallback):

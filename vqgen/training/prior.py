@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.conditioning import TextConditioner, TextStream
+from vqgen.conditioning import GridOfImages, SpatialConditioner, TextConditioner, TextStream
 from vqgen.data.source import ImageBatch
 from vqgen.orders import (
     AnnealedOrder,
@@ -72,9 +72,12 @@ class PriorModule(pl.LightningModule):
         top_k: for those samples.
         validation_orders: orders, by name, that validation scores besides, each as `validation/nll/ORDER`; for priors
             that take any order.
-        conditioner: for priors that are told captions, called with their vocabulary: `TextEncoder` or `TextStream`.
-            Class labels are not told then.
+        conditioner: for priors that are told captions, called with their vocabulary: `TextEncoder` or `TextStream`; for
+            those that are told a grid, called with `condition_shape`: `AlignedGridConditioner` or
+            `PrefixGridConditioner`. Class labels are not told then.
         vocabulary: of the captions; given by the data.
+        condition_shape: number of codes, rows and columns of the grids that are told; given by the data.
+        condition_tokenizer: folder of the tokenizer they are of, which `use_codebook` is for too; given by the data.
         text_weight: of captions in the training loss, in [0, 1); codes have the rest. For `TextStream`, which models
             them too; logged as `train/text_nll`, in nats per token.
 
@@ -98,8 +101,10 @@ class PriorModule(pl.LightningModule):
         samples: int = 8,
         top_k: int | None = 100,
         validation_orders: Sequence[str] = (),
-        conditioner: Callable[[str], TextConditioner] | None = None,
+        conditioner: Callable[[str], TextConditioner] | Callable[[int, int, int], SpatialConditioner] | None = None,
         vocabulary: str | None = None,
+        condition_shape: tuple[int, int, int] | None = None,
+        condition_tokenizer: str | None = None,
         text_weight: float = 0.0,
     ) -> None:
         super().__init__()
@@ -108,7 +113,8 @@ class PriorModule(pl.LightningModule):
         # In a list, so that it is no submodule: checkpoints of the prior do not hold the tokenizer's weights.
         self._frozen = [frozen]
         self.tokenizer_fingerprint = frozen.fingerprint()
-        self.prior = _told_by(prior, conditioner, vocabulary)(frozen.codebook_size, height, width, num_classes)
+        prior = _told_by(prior, conditioner, vocabulary, condition_shape)
+        self.prior = prior(frozen.codebook_size, height, width, num_classes)
         if not 0.0 <= text_weight < 1.0:
             raise ValueError(
                 f"text_weight must be in [0, 1), got {text_weight}; it is the share of the loss on captions"
@@ -120,6 +126,8 @@ class PriorModule(pl.LightningModule):
             )
         if use_codebook:
             self.prior.use_codebook(frozen.codebook())
+            if isinstance(self.prior.conditioner, SpatialConditioner) and condition_tokenizer is not None:
+                self.prior.conditioner.use_codebook(Tokenizer.from_pretrained(condition_tokenizer).codebook())
         grid = {"height": height, "width": width, "seed": order_seed}
         masked = isinstance(self.prior, MaskedPrior)
         order = order or (NO_ORDER if masked else "raster")
@@ -155,7 +163,10 @@ class PriorModule(pl.LightningModule):
         data = getattr(self._trainer, "datamodule", None)
         policy = self.policy.at(self.steps_done)
         names = () if data is None or self.prior.num_classes == 0 else data.class_names
-        return Pipeline(self.tokenizer, self.prior, policy, names)
+        grids = getattr(data, "condition_encoder", None)
+        return Pipeline(
+            self.tokenizer, self.prior, policy, names, grids=grids if isinstance(grids, GridOfImages) else None
+        )
 
     def setup(self, stage: str) -> None:
         """Refuse codes of another tokenizer, before anything runs."""
@@ -320,19 +331,22 @@ class PriorModule(pl.LightningModule):
 
 def _told_by(
     prior: Callable[..., Prior | MaskedPrior],
-    conditioner: Callable[[str], TextConditioner] | None,
+    conditioner: Callable[[str], TextConditioner] | Callable[[int, int, int], SpatialConditioner] | None,
     vocabulary: str | None,
+    condition_shape: tuple[int, int, int] | None,
 ) -> Callable[[int, int, int, int], Prior | MaskedPrior]:
-    """Give a prior that is told captions its conditioner, made with their vocabulary, in place of class labels."""
+    """Give a prior that is told captions or grids its conditioner, made for the data's, in place of class labels."""
     if conditioner is None:
         return prior
-    if vocabulary is None:
+    given: tuple[Any, ...] | None = condition_shape if vocabulary is None else (vocabulary,)
+    if given is None:
         raise ValueError(
-            "a prior with a text conditioner needs the vocabulary of the captions, and the data gives none; set "
-            "data.init_args.captions, or pass vocabulary="
+            "a prior with a text conditioner needs the vocabulary of the captions, one with a spatial conditioner the "
+            "shape of its grids, and the data gives neither; set data.init_args.captions or data.init_args.condition, "
+            "or pass vocabulary= or condition_shape="
         )
     return lambda codebook_size, height, width, _: prior(
-        codebook_size, height, width, 0, conditioner=conditioner(vocabulary)
+        codebook_size, height, width, 0, conditioner=conditioner(*given)
     )
 
 
