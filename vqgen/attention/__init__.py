@@ -26,6 +26,8 @@ from vqgen.attention.patterns import (
     Strided1D,
 )
 from vqgen.attention.predicate import Part, Predicate
+from vqgen.attention.segment import SegmentAttention, SegmentReach, present
+from vqgen.attention.segment_cache import SegmentLayerCache
 
 __all__ = [
     "KERNELS",
@@ -55,6 +57,9 @@ __all__ = [
     "Predicate",
     "Reach",
     "RowAttention",
+    "SegmentAttention",
+    "SegmentLayerCache",
+    "SegmentReach",
     "Strided",
     "Strided1D",
     "attend_in_buckets",
@@ -65,6 +70,7 @@ __all__ = [
     "fastest_linear_kernel",
     "lsh_buckets",
     "packed_for_inference",
+    "present",
     "random_rotations",
     "visible_in_buckets",
     "visible_to_group",

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.attention.cache import LayerCache
 from vqgen.attention.dense import dense_causal_attention
 
 
@@ -133,10 +134,13 @@ class Attention(nn.Module, ABC):
     Attributes:
         shared_query_key: whether keys are the same projection of a row as its query; the layer then learns one of them.
         one_row_a_step: whether it counts on every row standing for one step, which signals of two rows a step break.
+        remembers: whether rows see some others as they are held fixed, without a gradient; `forward` then takes, as
+            ``held``, the keys and values made from hidden states that no gradient reaches.
     """
 
     shared_query_key: ClassVar[bool] = False
     one_row_a_step: ClassVar[bool] = True
+    remembers: bool = False
 
     def layer(self, *, dim: int, heads: int, height: int, width: int) -> "Attention":
         """Make the attention of one layer: itself, unless it learns something.
@@ -151,6 +155,22 @@ class Attention(nn.Module, ABC):
             A module that takes the reach that this one makes.
         """
         return self
+
+    def layer_cache(
+        self, sizes: tuple[int, int, int, int], *, prefix: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerCache:
+        """Make an empty cache for one layer.
+
+        Args:
+            sizes: (b, heads, rows, e) of the keys when all rows are kept.
+            prefix: how many of the rows a condition puts before the start.
+            dtype: of the stored keys and values.
+            device: where they are stored.
+
+        Returns:
+            A cache that keeps at least what may still be looked at.
+        """
+        return LayerCache(*(torch.empty(sizes, dtype=dtype, device=device) for _ in range(2)))
 
     def reach(self, places: Places) -> Reach:
         """Work out, once for all layers of a pass, what they need to know of the places.

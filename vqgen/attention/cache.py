@@ -1,5 +1,7 @@
 """The keys and values of the steps already taken, kept so that each new step costs one step."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -63,6 +65,14 @@ class LayerCache:
         self.length = start + count
         return self.keys.narrow(2, 0, self.length), self.values.narrow(2, 0, self.length)
 
+    def trim(self, length: int) -> None:
+        """Forget all but the first rows.
+
+        Args:
+            length: rows to keep, at most as many as there are.
+        """
+        self.length = length
+
 
 class KVCache:
     """Keys and values of every layer of one prior, for one batch that is being drawn or scored.
@@ -79,6 +89,7 @@ class KVCache:
         prefix: rows that come before the first step and stay with it, >= 0.
         dtype: of the stored keys and values.
         device: where they are stored.
+        layer_caches: one for each layer, where attention wants them of its own kind; None for those that keep all.
 
     Raises:
         ValueError: when a size is below 1.
@@ -101,6 +112,7 @@ class KVCache:
         prefix: int = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        layer_caches: Iterable[LayerCache] | None = None,
     ) -> None:
         sizes = {"layers": layers, "batch_size": batch_size, "heads": heads, "steps": steps, "head_dim": head_dim}
         sizes["rows"] = rows
@@ -114,10 +126,11 @@ class KVCache:
         self.rows = rows
         self.prefix = prefix
         self.cells: Tensor | None = None  # (b, h * w + 1, d) what a condition adds to steps by cell; the last row is 0
-        self.layers = tuple(
-            LayerCache(torch.empty(shape, dtype=dtype, device=device), torch.empty(shape, dtype=dtype, device=device))
-            for _ in range(layers)
-        )
+        if layer_caches is None:
+            layer_caches = [
+                LayerCache(*(torch.empty(shape, dtype=dtype, device=device) for _ in range(2))) for _ in range(layers)
+            ]
+        self.layers = tuple(layer_caches)
 
     @property
     def length(self) -> int:
@@ -155,7 +168,7 @@ class KVCache:
         if not 0 <= length <= self.length:
             raise ValueError(f"length must be from 0 to {self.length}, the steps this cache holds, got {length}")
         for layer in self.layers:
-            layer.length = self.prefix + length * self.rows if length else 0
+            layer.trim(self.prefix + length * self.rows if length else 0)
 
     def reset(self) -> None:
         """Forget everything and keep the memory, ready for another batch of the same size."""

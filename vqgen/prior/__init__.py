@@ -8,6 +8,7 @@ from vqgen.prior.located import Located
 from vqgen.prior.masked import MASKED_SIGNALS, MaskedPrior
 from vqgen.prior.masking import MASKINGS, masked_counts
 from vqgen.prior.rows import Rows
+from vqgen.prior.segments import with_memory
 from vqgen.prior.signals import (
     SIGNALS,
     AdditiveSignal,
@@ -63,4 +64,5 @@ __all__ = [
     "masked_counts",
     "steps_asking",
     "steps_of",
+    "with_memory",
 ]

@@ -59,6 +59,21 @@ class SelfAttention(nn.Module):
         Returns:
             (b, m, d) what to add to the hidden states.
         """
+        query, keys, values = self.project(hidden, rotation)
+        if cache is not None:
+            keys, values = cache.append(keys, values)
+        if self.attend.remembers and cache is None and torch.is_grad_enabled():
+            # The same numbers again: here a gradient reaches the weights alone.
+            heads = self.attend(query, keys, values, reach, held=self.project(hidden.detach(), rotation)[1:])
+        else:
+            heads = self.attend(query, keys, values, reach)
+        output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
+        return output
+
+    def project(
+        self, hidden: Float[Tensor, "b m d"], rotation: Rotation | None
+    ) -> tuple[Float[Tensor, "b heads m e"], Float[Tensor, "b heads m e"], Float[Tensor, "b heads m e"]]:
+        """Make queries, keys and values of rows; see `forward`."""
         batch, count, dim = hidden.shape
         mixed = self.query_key_value(hidden).view(batch, count, self.projections, self.heads, dim // self.heads)
         query_key = mixed[:, :, :2] if self.projections == 3 else mixed[:, :, :1].expand(-1, -1, 2, -1, -1)
@@ -67,12 +82,7 @@ class SelfAttention(nn.Module):
         if rotation is not None:
             query_key = rotation.rotate(query_key)
         query, keys = query_key.permute(2, 0, 3, 1, 4)  # (b, m, 2, heads, e) -> 2 of (b, heads, m, e)
-        values = mixed[:, :, -1].transpose(1, 2)
-        if cache is not None:
-            keys, values = cache.append(keys, values)
-        heads = self.attend(query, keys, values, reach)
-        output: Tensor = self.output(heads.transpose(1, 2).reshape(batch, count, dim))
-        return output
+        return query, keys, mixed[:, :, -1].transpose(1, 2)
 
 
 class Block(nn.Module):

@@ -446,17 +446,21 @@ class Prior(Portable):
         Raises:
             ValueError: when the batch size is below 1.
         """
-        weight = self.code_embedding.weight
+        weight, prefix = self.code_embedding.weight, self.conditioner.prefix_rows
+        rows, head_dim = prefix + self.height * self.width * self.rows.per_step, self.dim // self.heads
+        sizes, dtype, device = (batch_size, self.heads, rows, head_dim), weight.dtype, weight.device
+        each = (attention_of(self.attentions, layer) for layer in range(self.depth))
         return KVCache(
             layers=self.depth,
             batch_size=batch_size,
             heads=self.heads,
             steps=self.height * self.width,
-            head_dim=self.dim // self.heads,
+            head_dim=head_dim,
             rows=self.rows.per_step,
-            prefix=self.conditioner.prefix_rows,
-            dtype=weight.dtype,
-            device=weight.device,
+            prefix=prefix,
+            dtype=dtype,
+            device=device,
+            layer_caches=(one.layer_cache(sizes, prefix=prefix, dtype=dtype, device=device) for one in each),
         )
 
     def _inputs(

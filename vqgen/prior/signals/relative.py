@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import Attention, DenseAttention, DenseReach, Places, Reach
+from vqgen.attention import Attention, DenseAttention, DenseReach, LayerCache, Places, Reach, present
 
 
 class RelativeSignal(nn.Module, ABC):
@@ -56,19 +56,20 @@ class RelativeReach(Reach):
         across: (b, m, w + 1) or (1, m, w + 1) from each column, and from the start.
         seat: (b, t, h + w + 1) or (1, t, h + w + 1) for each key ones at its content's row and column, or one for none.
         inner: what the attention underneath made of the places.
+        opened: rows at the beginning that every cache holds: a condition's, and the start.
     """
 
     down: Int[Tensor, "_ m down"]
     across: Int[Tensor, "_ m across"]
     seat: Float[Tensor, "_ t seats"]
     inner: Reach
+    opened: int = 1
 
     def cut(self, first: int, count: int) -> "RelativeReach":
         """The same for these rows, over all before them; see `Reach.cut`."""
         stop = first + count
-        return RelativeReach(
-            self.down[:, first:stop], self.across[:, first:stop], self.seat[:, :stop], self.inner.cut(first, count)
-        )
+        down, across, inner = self.down[:, first:stop], self.across[:, first:stop], self.inner.cut(first, count)
+        return RelativeReach(down, across, self.seat[:, :stop], inner, self.opened)
 
 
 class RelativeAttention(Attention):
@@ -103,6 +104,7 @@ class RelativeAttention(Attention):
                 f"{type(inner).__name__} takes a row's query and key to be one vector, and relative signals tell them "
                 "apart; use signals that add to the input, such as target"
             )
+        self.remembers = inner.remembers
         self.inner = inner
         self.signal = signal
         self.built = built
@@ -111,6 +113,12 @@ class RelativeAttention(Attention):
         """Build the signal of one layer; see `Attention.layer`."""
         inner = self.inner.layer(dim=dim, heads=heads, height=height, width=width)
         return RelativeAttention(inner, self.signal, self.signal(dim=dim, heads=heads, height=height, width=width))
+
+    def layer_cache(
+        self, sizes: tuple[int, int, int, int], *, prefix: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerCache:
+        """That of the attention underneath; see `Attention.layer_cache`."""
+        return self.inner.layer_cache(sizes, prefix=prefix, dtype=dtype, device=device)
 
     def reach(self, places: Places) -> RelativeReach:
         """Work out the displacements; see `Attention.reach`."""
@@ -130,7 +138,7 @@ class RelativeAttention(Attention):
             ),
             dim=-1,
         ).float()
-        return RelativeReach(indices[0], indices[1], seat, self.inner.reach(places))
+        return RelativeReach(indices[0], indices[1], seat, self.inner.reach(places), places.prefix + 1)
 
     def forward(
         self,
@@ -138,11 +146,13 @@ class RelativeAttention(Attention):
         keys: Float[Tensor, "b heads t e"],
         values: Float[Tensor, "b heads t e"],
         reach: Reach | None = None,
+        held: tuple[Tensor, Tensor] | None = None,
     ) -> Float[Tensor, "b heads m e"]:
         """Attend as the attention underneath does, with scores that know the displacement; see `Attention.forward`."""
         assert isinstance(reach, RelativeReach), "relative signals need to know the places"
         query, said = self.say(query, reach)
-        seat = reach.seat.to(said.dtype)[:, None]  # (b, 1, t, h + w + 1)
+        seat = reach.seat.to(said.dtype)  # (b, t, h + w + 1)
+        seat = present(seat.transpose(1, 2), keys.shape[2], reach.opened).transpose(1, 2)[:, None]
         if isinstance(self.inner, DenseAttention) and query.shape[2] < keys.shape[2]:
             added = said @ seat.transpose(-1, -2) * query.shape[-1] ** -0.5  # few rows on top of a cache
             visible = reach.inner.visible if isinstance(reach.inner, DenseReach) else None
@@ -153,13 +163,18 @@ class RelativeAttention(Attention):
             if visible is not None:
                 added = added.masked_fill(~visible, -torch.inf)
             return F.scaled_dot_product_attention(query, keys, values, attn_mask=added)
-        # The width that scores are divided by the root of grows: make up for it.
-        features = query.shape[-1] + said.shape[-1]
-        features += -features % 8  # kernels want it
-        query = torch.cat((query, said), dim=-1) * (features / query.shape[-1]) ** 0.5
-        keys = torch.cat((keys, seat.expand(*keys.shape[:3], -1)), dim=-1)
-        wide = [F.pad(each, (0, features - each.shape[-1])) for each in (query, keys, values)]
-        return self.inner(*wide, reach.inner)[..., : values.shape[-1]]
+        # The width that scores are divided by the root of grows: make up for it. Kernels want a multiple of 8.
+        width = query.shape[-1]
+        features = -(-(width + said.shape[-1]) // 8) * 8
+        query = torch.cat((query, said), dim=-1) * (features / width) ** 0.5
+
+        def wide(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            keys = torch.cat((keys, seat.expand(*keys.shape[:3], -1)), dim=-1)
+            return _filled(keys, features), _filled(values, features)
+
+        told = {} if held is None else {"held": wide(*held)}
+        mixed: Tensor = self.inner(_filled(query, features), *wide(keys, values), reach.inner, **told)
+        return mixed[..., :width]
 
     def say(
         self, query: Float[Tensor, "b heads m e"], reach: RelativeReach
@@ -180,3 +195,7 @@ class RelativeAttention(Attention):
         across = across.gather(-1, reach.across[:, None].expand(index_shape))
         start = down[..., -1:] + across[..., -1:]
         return query, torch.cat((down[..., :-1], across[..., :-1], start), dim=-1).to(query.dtype)
+
+
+def _filled(tensor: Float[Tensor, "*batch e"], features: int) -> Float[Tensor, "*batch features"]:
+    return F.pad(tensor, (0, features - tensor.shape[-1]))
