@@ -7,9 +7,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from vqgen import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vqgen.pipeline import Pipeline
 
 LIGHTNING_COMMANDS = ("fit", "validate", "test", "predict")
 COMPUTING_COMMANDS = (*LIGHTNING_COMMANDS, "quickstart", "sample", "inpaint", "tokenize", "evaluate", "compare")
@@ -98,7 +103,8 @@ def sample(options: argparse.Namespace) -> None:
 
     from vqgen.conditioning import TextConditioner
     from vqgen.pictures import check_picture_path, picture_grid, save_filling_gif, save_picture
-    from vqgen.pipeline import Pipeline
+    from vqgen.pipeline import Condition, Pipeline
+    from vqgen.prior import MaskedPrior
     from vqgen.sampling import CONFIDENCE_ORDERS, group_sizes, guidance_ramp
 
     check_picture_path(options.out)
@@ -110,6 +116,8 @@ def sample(options: argparse.Namespace) -> None:
             )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     pipeline = Pipeline.from_pretrained(options.folder).to(device)
+    if options.gif and isinstance(pipeline.prior, MaskedPrior):
+        raise ValueError(f"--gif shows the order of drawing, and the prior in {options.folder} is masked and has none")
     if options.compile:
         pipeline = pipeline.compile()
     if options.condition and options.prompt:
@@ -121,9 +129,12 @@ def sample(options: argparse.Namespace) -> None:
             f"the prior in {options.folder} is told no captions; name a class with --condition, or train one that is, "
             "as configs/prior/openmoji_text.yaml does"
         )
-    condition = options.condition or options.prompt
-    if condition is not None:
-        condition = condition[0] if len(condition) == 1 else [condition[i % len(condition)] for i in range(options.n)]
+    words = options.condition or options.prompt
+    condition: Condition = None
+    if options.image or options.label_map:
+        condition = _picture_told(options, pipeline)
+    elif words is not None:
+        condition = words[0] if len(words) == 1 else [words[i % len(words)] for i in range(options.n)]
     images = pipeline.generate(
         options.n,
         condition,
@@ -146,6 +157,34 @@ def sample(options: argparse.Namespace) -> None:
         order = pipeline.resolve_order(options.order, several=several)
         groups = group_sizes(order.positions.numel(), options.steps, options.schedule) if several else None
         print(f"wrote {save_filling_gif(images, order, options.gif, columns=columns, groups=groups)}")
+
+
+def _picture_told(options: argparse.Namespace, pipeline: Pipeline) -> Tensor:
+    """The condition of `sample --image` or `--label-map`: an image, or a grid of labels; one for all samples."""
+    from PIL import Image
+
+    from vqgen.conditioning import SpatialConditioner
+    from vqgen.data.decode import Channels, decode_file
+    from vqgen.data.label_maps import LabelsOfCells, cut_labels
+    from vqgen.data.resize import resize_and_crop
+    from vqgen.data.source import to_unit_range
+
+    told = pipeline.prior.conditioner
+    if sum(map(bool, (options.image, options.label_map, options.condition, options.prompt))) > 1:
+        raise ValueError("--image, --label-map, --condition and --prompt each say what to draw; pass one of them")
+    if not isinstance(told, SpatialConditioner) or (pipeline.grids is None) == bool(options.image):
+        raise ValueError(
+            f"the prior in {options.folder} is not told "
+            + ("an image" if options.image else "a label map")
+            + "; leave it out, or train one that is, as configs/prior/openmoji_colour.yaml does"
+        )
+    if options.image:
+        channels: Channels = 1 if int(pipeline.tokenizer.encoder.in_channels) == 1 else 3  # type: ignore[arg-type]
+        return to_unit_range(resize_and_crop(decode_file(options.image, channels), pipeline.image_size))[None]
+    with Image.open(options.label_map) as picture:
+        levels = cut_labels(picture, pipeline.image_size)
+    cells = LabelsOfCells(told.num_codes - 1, pipeline.image_size[0] // told.grid_height)
+    return cells.encode(to_unit_range(levels)[None])
 
 
 def inpaint(options: argparse.Namespace) -> None:
@@ -334,6 +373,10 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--prompt", nargs="+", help='what to draw, as "red apple"; several are taken in turn. For priors told captions'
     )
+    parser.add_argument(
+        "--image", type=Path, help="what to draw from: grey to be coloured, say. For priors told grids of images"
+    )
+    parser.add_argument("--label-map", type=Path, help="likewise, a PNG of labels. For priors told label maps")
     parser.add_argument(
         "--best-of",
         type=int,

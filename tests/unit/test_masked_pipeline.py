@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from PIL import Image
 from tiny_pipeline import make_tiny_pipeline
 
 from vqgen import Pipeline, Tokenizer
+from vqgen.cli import main
 from vqgen.metrics import LikelihoodBound
 from vqgen.orders import order_policy, scan_order
+from vqgen.pictures import picture_grid
 from vqgen.prior import MaskedPrior
 from vqgen.quantizers import EMAVectorQuantizer
 from vqgen.sampling import sample_masked
@@ -122,3 +125,15 @@ def test_a_choice_temperature_is_refused_by_a_prior_that_chooses_no_cells() -> N
         ValueError, match=r"for masked priors, which choose the cells to keep, got 2.0 and a prior that"
     ):
         make_tiny_pipeline().generate(1, choice_temperature=2.0)
+
+
+def test_the_command_line_draws_from_it_and_shows_no_order(tmp_path, capsys) -> None:
+    pipeline = make_pipeline()
+    folder = str(pipeline.save_pretrained(tmp_path / "run"))
+    main(["sample", folder, "--n", "2", "--steps", "4", "--device", "cpu", "--out", str(tmp_path / "x.png")])
+    expected = picture_grid(pipeline.generate(2, steps=4), columns=2)
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.tobytes() == expected.tobytes()
+    with pytest.raises(SystemExit):
+        main(["sample", folder, "--gif", str(tmp_path / "x.gif"), "--out", str(tmp_path / "x.png")])
+    assert "--gif shows the order of drawing, and the prior in" in capsys.readouterr().err
