@@ -7,10 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vqgen.attention import DenseAttention
+from vqgen.attention import (
+    Attention,
+    BidirectionalAttention,
+    BigBird,
+    DenseAttention,
+    Local2D,
+    LSHAttention,
+    RowAttention,
+)
 from vqgen.conditioning import AlignedGridConditioner, Conditioner, LabelConditioner, PrefixGridConditioner, Told
 from vqgen.prior import STYLES, MaskedPrior
 from vqgen.prior import masked as masked_file
+from vqgen.sampling import sample_masked
 
 HEIGHT, WIDTH, CELLS = 3, 4, 12
 SIGNALS = [("cell", "rotary"), ("cell",), ("rotary",), ("target", "rotary")]
@@ -144,3 +153,27 @@ def test_the_bound_is_the_mean_over_all_orders(monkeypatch: pytest.MonkeyPatch) 
             one_by_one.append(-log[codes[0, 0, cell]])
             hidden[0, 0, cell] = False
     torch.testing.assert_close(torch.stack(found).mean(), torch.stack(one_by_one).mean())
+
+
+def test_a_pattern_reaches_its_cells_on_all_sides_and_no_others() -> None:
+    prior = lively_prior(depth=1, attention=Local2D(block=1, margin=1))
+    codes, hidden = torch.randint(20, (1, HEIGHT, WIDTH)), torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
+    before = prior(codes, hidden)
+    for row in range(HEIGHT):
+        for column in range(WIDTH):
+            changed = codes.clone()
+            changed[0, row, column] = (codes[0, row, column] + 1) % 20
+            moved = (prior(changed, hidden) - before)[0].abs().sum(dim=-1) > 0
+            near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+            near[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+            assert torch.equal(moved, near)
+
+
+@pytest.mark.parametrize("attention", [BigBird(), RowAttention(), LSHAttention()], ids=lambda each: type(each).__name__)
+def test_attentions_that_need_no_order_draw_and_learn(attention: Attention) -> None:
+    signals = ("cell",) if attention.shared_query_key else ("cell", "rotary")
+    prior = lively_prior(signals=signals, attention=(attention, BidirectionalAttention()))
+    codes, hidden = codes_and_hidden()
+    prior.nats(codes, hidden).sum().backward()
+    assert all(parameter.grad is not None for parameter in prior.blocks.parameters())
+    assert sample_masked(prior, batch_size=2, steps=3).shape == (2, HEIGHT, WIDTH)
