@@ -33,7 +33,7 @@ from vqgen.sampling import (
 )
 from vqgen.tokenizer import Tokenizer, decode_tiled
 
-Condition = Asked | Float[Tensor, "b c H W"]
+Condition = Asked | Float[Tensor, "..."]
 OnStep = Callable[[int, Int[Tensor, "b t"]], None]
 
 CONDITION_TOKENIZER = "condition-tokenizer"

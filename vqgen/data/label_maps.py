@@ -158,18 +158,37 @@ class LabelMapDataset(ImageDataset):
 
     def _read(self, index: int, place: Sequence[float]) -> UInt8[Tensor, "1 H W"]:
         with Image.open(self.files[index]) as map_, Image.open(self.images.root / self.images.files[index]) as image:
-            size = (
-                image.size if image.getexif().get(ORIENTATION, 1) < 5 else image.size[::-1]
-            )  # the camera lay on its side
+            lying = image.getexif().get(ORIENTATION, 1) >= 5  # the camera was
+            size = image.size[::-1] if lying else image.size
             if map_.size != size:
                 raise ValueError(
                     f"expected a label map of its image's size, {size[0]} x {size[1]} pixels, got "
                     f"{map_.size[0]} x {map_.size[1]} in {self.files[index]}"
                 )
-            levels = map_ if map_.mode in ("L", "P") else map_.convert("L")
-            height, width = self.images.size
-            scale = max(height / map_.height, width / map_.width)
-            scaled = (max(width, round(map_.width * scale)), max(height, round(map_.height * scale)))
-            pixels = torch.from_numpy(np.array(levels.resize(scaled, Image.Resampling.NEAREST)))
-        top, left = round(place[0] * (scaled[1] - height)), round(place[1] * (scaled[0] - width))
-        return pixels[None, top : top + height, left : left + width].contiguous()
+            return cut_labels(map_, self.images.size, place)
+
+
+def cut_labels(
+    label_map: Image.Image, size: tuple[int, int], place: Sequence[float] = (0.5, 0.5)
+) -> UInt8[Tensor, "1 H W"]:
+    """Scale a label map until it just covers a size, by the nearest pixel, and cut it as images are cut.
+
+    Args:
+        label_map: levels or indices of a palette; of colours their luma.
+        size: (H, W) wanted, in pixels.
+        place: where the cut lies along the height and the width, each in [0, 1]; see `resize_and_crop`.
+
+    Returns:
+        The label of every pixel.
+
+    Example:
+        >>> cut_labels(Image.new("L", (8, 4), 7), (2, 2)).tolist()
+        [[[7, 7], [7, 7]]]
+    """
+    levels = label_map if label_map.mode in ("L", "P") else label_map.convert("L")
+    height, width = size
+    scale = max(height / levels.height, width / levels.width)
+    scaled = (max(width, round(levels.width * scale)), max(height, round(levels.height * scale)))
+    pixels = torch.from_numpy(np.array(levels.resize(scaled, Image.Resampling.NEAREST)))
+    top, left = round(place[0] * (scaled[1] - height)), round(place[1] * (scaled[0] - width))
+    return pixels[None, top : top + height, left : left + width].contiguous()
