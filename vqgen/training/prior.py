@@ -34,6 +34,7 @@ NO_ORDER = "random-per-sample"
 
 ORDER_KEY = "vqgen_order"
 TOKENIZER_KEY = "vqgen_tokenizer"
+VOCABULARY_KEY = "vqgen_vocabulary"
 
 
 class PriorModule(pl.LightningModule):
@@ -282,17 +283,25 @@ class PriorModule(pl.LightningModule):
         return self.optimization.build(self.prior, edges, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record the order and the tokenizer beside the weights."""
+        """Record the order, the tokenizer and the vocabulary of captions beside the weights."""
         checkpoint[ORDER_KEY] = self.policy.describe()
         checkpoint[TOKENIZER_KEY] = self.tokenizer_fingerprint
+        if isinstance(self.prior.conditioner, TextConditioner):
+            checkpoint[VOCABULARY_KEY] = self.prior.conditioner.vocabulary
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to go on with another order or another tokenizer."""
+        """Refuse to go on with another order, another tokenizer or another vocabulary."""
         trained = checkpoint[ORDER_KEY]
         if trained != self.policy.describe():
             raise ValueError(
                 f"the checkpoint was trained in the order {trained}, this run has {self.policy.describe()}; "
                 "set the order back, or start a new run in another folder"
+            )
+        words = checkpoint.get(VOCABULARY_KEY)
+        if words is not None and words != getattr(self.prior.conditioner, "vocabulary", None):
+            raise ValueError(
+                "the checkpoint was trained with another vocabulary of captions than this run has; set captions and "
+                "source back, with the version of the package tokenizers it was found with, or start a new run"
             )
         self.steps_done = checkpoint["global_step"]
         check_tokenizer(checkpoint[TOKENIZER_KEY], self.tokenizer_fingerprint, where="checkpoint")
