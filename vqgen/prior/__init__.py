@@ -2,6 +2,7 @@
 
 from vqgen.prior.block import Block, SelfAttention
 from vqgen.prior.code_features import CodeFeatures
+from vqgen.prior.code_transformer import CodeTransformer, check_arguments
 from vqgen.prior.cross_attention import CrossAttention
 from vqgen.prior.feed_forward import GeluFeedForward, SwiGLUFeedForward
 from vqgen.prior.located import Located
@@ -39,6 +40,7 @@ __all__ = [
     "Block",
     "CellSignal",
     "CodeFeatures",
+    "CodeTransformer",
     "CrossAttention",
     "DoubleSignal",
     "GeluFeedForward",
@@ -60,6 +62,7 @@ __all__ = [
     "SwiGLUFeedForward",
     "TargetRotarySignal",
     "TargetSignal",
+    "check_arguments",
     "check_positions",
     "masked_counts",
     "steps_asking",

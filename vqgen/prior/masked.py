@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqgen.attention import Attention, BidirectionalAttention, Places, attention_of, check_attentions
-from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, Told, Unconditional
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
+from vqgen.prior.code_transformer import CodeTransformer, check_arguments
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.masking import MASKINGS, masked_counts
 from vqgen.prior.signals import combine_signals
@@ -22,7 +22,7 @@ MASKED_SIGNALS = ("cell", "target", "rotary")
 """Signals that say where a cell is without saying when it is visited."""
 
 
-class MaskedPrior(Portable):
+class MaskedPrior(CodeTransformer):
     """A bidirectional Transformer over the grid that predicts every hidden code from all codes that are not hidden.
 
     ``p(code at c | codes of the visible cells, condition)``, for any set of visible cells. There is no order: a row
@@ -87,27 +87,19 @@ class MaskedPrior(Portable):
         masking: str = "cosine",
     ) -> None:
         super().__init__()
-        sizes = {"codebook_size": codebook_size, "height": height, "width": width}
-        for name, size in {**sizes, "dim": dim, "depth": depth, "heads": heads}.items():
-            if size < 1:
-                raise ValueError(f"{name} must be >= 1, got {name}={size}")
-        if num_classes < 0:
-            raise ValueError(f"num_classes must be >= 0, got {num_classes}; pass 0 for an unconditional prior")
-        if dim % heads:
-            raise ValueError(f"dim must be divisible by heads, got dim={dim} and heads={heads}")
-        if style not in STYLES:
-            raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
-        if conditioner is not None and num_classes:
-            raise ValueError(
-                f"num_classes and conditioner both say what the prior is told, got num_classes={num_classes} and a "
-                f"{type(conditioner).__name__}; pass one of them"
-            )
-        if conditioner is not None and conditioner.dim != dim:
-            raise ValueError(
-                f"the conditioner must be as wide as the prior, got dim={conditioner.dim} of the conditioner and {dim}"
-            )
+        check_arguments(
+            codebook_size=codebook_size,
+            height=height,
+            width=width,
+            num_classes=num_classes,
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            style=style,
+            dropout=dropout,
+            code_dim=code_dim,
+            conditioner=conditioner,
+        )
         if unknown := [name for name in signals if name not in MASKED_SIGNALS]:
             raise ValueError(
                 f"signals of a masked prior must be among {', '.join(MASKED_SIGNALS)}, got {', '.join(unknown)}: it "
@@ -159,36 +151,6 @@ class MaskedPrior(Portable):
         self.head = nn.Linear(dim, codebook_size, bias=False)
         self._initialise()
 
-    def _initialise(self) -> None:
-        nn.init.normal_(self.code_embedding.weight, std=0.02)
-        for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        # As in `Prior`: blocks that add nothing at first and a head that knows nothing, so the loss starts at log k.
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            nn.init.zeros_(block.attention.output.weight)
-            nn.init.zeros_(block.feed_forward.narrow.weight)
-            if block.cross_attention is not None:
-                nn.init.zeros_(block.cross_attention.output.weight)
-        nn.init.zeros_(self.head.weight)
-
-    def use_codebook(self, latents: Float[Tensor, "k e"]) -> None:
-        """Let the prior know its codes by the tokenizer's latents, from the first training step on.
-
-        Args:
-            latents: (k, e) latent of every code, `Tokenizer.codebook()`.
-
-        Raises:
-            ValueError: when there are not k of them.
-        """
-        self.code_dim = latents.shape[-1]
-        features = CodeFeatures(self.codebook_size, code_dim=self.code_dim, dim=self.dim)
-        features.fill(latents.to(features.latents.device))
-        self.code_features = features.to(self.code_embedding.weight.device)
-
     def forward(
         self,
         codes: Int[Tensor, "b h w"],
@@ -222,9 +184,7 @@ class MaskedPrior(Portable):
         hidden = self._transform(self._rows(codes.flatten(1), masked.flatten(1), told), told)
         if cells is not None:
             hidden = hidden.gather(1, cells[..., None].expand(-1, -1, self.dim))
-        logits: Tensor = self.head(hidden)
-        if self.code_features is not None:
-            logits = logits + self.code_features.logits(hidden)
+        logits = self._logits(hidden)
         return logits if cells is not None else logits.view(-1, self.height, self.width, self.codebook_size)
 
     def nll(
@@ -296,10 +256,7 @@ class MaskedPrior(Portable):
 
     def _rows(self, codes: Int[Tensor, "b n"], masked: Bool[Tensor, "b n"], told: Told) -> Float[Tensor, "b rows d"]:
         """What a condition puts before the start, the start, and a row for each cell."""
-        readable = codes.masked_fill(masked, 0)
-        embedded: Tensor = self.code_embedding(readable)
-        if self.code_features is not None:
-            embedded = embedded + self.code_features.embed(readable)
+        embedded = self._embed(codes.masked_fill(masked, 0))
         embedded = torch.where(masked[..., None], self.mask, embedded)
         if told.cells is not None:
             embedded = embedded + told.cells

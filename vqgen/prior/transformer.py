@@ -20,10 +20,10 @@ from vqgen.attention import (
     check_attentions,
     visible_to_group,
 )
-from vqgen.checkpoint import Portable
 from vqgen.conditioning import Conditioner, LabelConditioner, PrefixNll, Told, Unconditional
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
+from vqgen.prior.code_transformer import CodeTransformer, check_arguments
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.located import Located
 from vqgen.prior.reversible import run_reversibly
@@ -33,7 +33,7 @@ from vqgen.prior.steps import NO_CELL, Steps, steps_asking, steps_of
 from vqgen.prior.style import STYLES
 
 
-class Prior(Portable):
+class Prior(CodeTransformer):
     """A causal Transformer over codes that is told, at every step, which cell it is about to fill.
 
     ``log p(codes | condition) = sum_t log p(code at positions[t] | codes at positions[:t], positions[:t + 1],
@@ -100,36 +100,19 @@ class Prior(Portable):
         reversible: bool | None = None,
     ) -> None:
         super().__init__()
-        sizes = {
-            "codebook_size": codebook_size,
-            "height": height,
-            "width": width,
-            "dim": dim,
-            "depth": depth,
-            "heads": heads,
-        }
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be >= 1, got {name}={size}")
-        if code_dim is not None and code_dim < 1:
-            raise ValueError(f"code_dim must be >= 1 or None, got {code_dim}; None learns every code from nothing")
-        if num_classes < 0:
-            raise ValueError(f"num_classes must be >= 0, got {num_classes}; pass 0 for an unconditional prior")
-        if dim % heads:
-            raise ValueError(f"dim must be divisible by heads, got dim={dim} and heads={heads}")
-        if style not in STYLES:
-            raise ValueError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
-        if conditioner is not None and num_classes:
-            raise ValueError(
-                f"num_classes and conditioner both say what the prior is told, got num_classes={num_classes} and a "
-                f"{type(conditioner).__name__}; pass one of them"
-            )
-        if conditioner is not None and conditioner.dim != dim:
-            raise ValueError(
-                f"the conditioner must be as wide as the prior, got dim={conditioner.dim} of the conditioner and {dim}"
-            )
+        check_arguments(
+            codebook_size=codebook_size,
+            height=height,
+            width=width,
+            num_classes=num_classes,
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            style=style,
+            dropout=dropout,
+            code_dim=code_dim,
+            conditioner=conditioner,
+        )
         self.codebook_size = codebook_size
         self.height = height
         self.width = width
@@ -177,37 +160,6 @@ class Prior(Portable):
         self.final_norm = STYLES[style].norm(dim)
         self.head = nn.Linear(dim, codebook_size, bias=False)
         self._initialise()
-
-    def _initialise(self) -> None:
-        nn.init.normal_(self.code_embedding.weight, std=0.02)
-        for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        # Blocks that add nothing at first, and a head that knows nothing: the loss starts at exactly log k and falls at
-        # once.
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            nn.init.zeros_(block.attention.output.weight)
-            nn.init.zeros_(block.feed_forward.narrow.weight)
-            if block.cross_attention is not None:
-                nn.init.zeros_(block.cross_attention.output.weight)
-        nn.init.zeros_(self.head.weight)
-
-    def use_codebook(self, latents: Float[Tensor, "k e"]) -> None:
-        """Let the prior know its codes by the tokenizer's latents, from the first training step on.
-
-        Args:
-            latents: (k, e) latent of every code, `Tokenizer.codebook()`.
-
-        Raises:
-            ValueError: when there are not k of them.
-        """
-        self.code_dim = latents.shape[-1]
-        features = CodeFeatures(self.codebook_size, code_dim=self.code_dim, dim=self.dim)
-        features.fill(latents.to(features.latents.device))
-        self.code_features = features.to(self.code_embedding.weight.device)
 
     def forward(
         self,
@@ -469,10 +421,6 @@ class Prior(Portable):
         told = self.conditioner(condition, codes.shape[0])
         return torch.cat((told.start[:, None], self._embed(codes)), dim=1), told
 
-    def _embed(self, codes: Int[Tensor, "b p"]) -> Float[Tensor, "b p d"]:
-        embedded: Tensor = self.code_embedding(codes)
-        return embedded if self.code_features is None else embedded + self.code_features.embed(codes)
-
     def _predict(
         self,
         hidden: Float[Tensor, "b m d"],
@@ -521,10 +469,6 @@ class Prior(Portable):
         answers = self._transform(rows, located, cache, told)[:, -questions:]
         cache.trim(first + count)  # the first question is the step that was taken; the others were never taken
         return self._logits(answers)
-
-    def _logits(self, hidden: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
-        logits: Tensor = self.head(hidden)
-        return logits if self.code_features is None else logits + self.code_features.logits(hidden)
 
     def _transform(
         self,
