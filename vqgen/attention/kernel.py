@@ -28,7 +28,7 @@ def choose_kernel(device: torch.device, *, training: bool, steps: int) -> str:
     """
     if steps < FEW:
         return "masked"
-    return "blocks"
+    return "flex" if device.type == "cuda" and flex_is_available() else "blocks"
 
 
 def flex_is_available() -> bool:

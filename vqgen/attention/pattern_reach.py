@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vqgen.attention.base import Places, Reach
 from vqgen.attention.block_sparse import BlockPlan, block_attention
-from vqgen.attention.flex import FlexPlan, flex_pattern_attention
+from vqgen.attention.flex import FlexPlan, flex_pattern_attention, flex_serves
 from vqgen.attention.kernel import choose_kernel
 from vqgen.attention.neighbours import Neighbours, neighbours_of
 from vqgen.attention.predicate import Predicate
@@ -81,10 +81,10 @@ class PatternReach(Reach):
         kernel = "masked"
         if self.whole:
             kernel = self.pattern.kernel or choose_kernel(query.device, training=training, steps=query.shape[2])
-        if kernel == "blocks":
-            return block_attention(query, keys, values, self.blocks)
-        if kernel == "flex":
+        if kernel == "flex" and flex_serves(query):
             return flex_pattern_attention(query, keys, values, self.flex)
+        if kernel != "masked":
+            return block_attention(query, keys, values, self.blocks)
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=self.mask)
 
     @property
