@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vqgen.conditioning import SpatialConditioner
 from vqgen.orders import OrderPolicy
 from vqgen.prior import Prior
 from vqgen.training import Optimization
@@ -36,7 +37,11 @@ def training_steps(
     Yields:
         The seconds that each step took.
     """
-    groups = Optimization(LEARNING_RATE, "muon").parameter_groups(prior, [prior.head])
+    told = prior.conditioner
+    edges = [prior.head, *(() if prior.code_features is None else prior.code_features.children())]
+    if isinstance(told, SpatialConditioner) and told.from_latents is not None:
+        edges.append(told.from_latents)
+    groups = Optimization(LEARNING_RATE, "muon").parameter_groups(prior, edges)
     optimizer = MuonAdamW(groups, lr=LEARNING_RATE, newton_schulz_steps=3)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 20, 1.0) * max(1.0 - step / steps, 0.02)

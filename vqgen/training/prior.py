@@ -280,6 +280,8 @@ class PriorModule(pl.LightningModule):
         edges = [self.prior.head, *(() if self.prior.code_features is None else self.prior.code_features.children())]
         if isinstance(self.prior.conditioner, TextStream):
             edges.append(self.prior.conditioner.head)
+        if isinstance(self.prior.conditioner, SpatialConditioner) and self.prior.conditioner.from_latents is not None:
+            edges.append(self.prior.conditioner.from_latents)
         return self.optimization.build(self.prior, edges, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
