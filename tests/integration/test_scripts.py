@@ -1,5 +1,6 @@
 """The programs under scripts/: what they write, and their status and message where they refuse."""
 
+import json
 import runpy
 import subprocess
 import sys
@@ -10,8 +11,11 @@ import torch
 from PIL import Image
 from tiny_pipeline import GROUPS, make_tiny_pipeline
 
-from vqgen import Tokenizer
-from vqgen.data import CodeGrids, SyntheticImages
+from vqgen import Pipeline, Prior, Tokenizer
+from vqgen.conditioning import TextEncoder, train_vocabulary
+from vqgen.data import Caption, CodeGrids, SyntheticImages
+from vqgen.data.code_grids import write_code_grids
+from vqgen.data.codes_alone import write_captions
 from vqgen.pictures import GAP
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +105,30 @@ def test_train_writes_the_folder_that_the_config_names(tmp_path, monkeypatch):
     tokenizer = Tokenizer.from_pretrained("runs/smoke/tokenizer")
     assert tokenizer.metadata["image_size"] == [16, 16]
     assert tokenizer.encode(torch.zeros(1, 3, 16, 16)).shape == (1, *tokenizer.grid_size((16, 16)))
+
+
+def test_rank_captions_of_codes_alone_writes_ranks_and_says_what_they_are(tmp_path, capsys):
+    words = ("red", "green", "blue", "apple", "book", "car")
+    training = tuple(Caption(f"{look} {thing}") for look in words[:3] for thing in words[3:] if look != "blue")
+    held_out = (Caption("blue apple"), Caption("blue book"), Caption("unknown pear"), Caption("blue red"))
+    training += (Caption("blue car"),)
+    pipeline = make_tiny_pipeline()
+    torch.manual_seed(0)
+    told = TextEncoder(train_vocabulary([each.text for each in training], size=280), 16, length=6, depth=1)
+    prior = Prior(128, height=8, width=8, dim=16, depth=1, heads=2, conditioner=told)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    Pipeline(pipeline.tokenizer, prior, pipeline.order).save_pretrained(tmp_path / "model")
+    for split, captions in (("train", training), ("validation", held_out)):
+        codes, labels = torch.randint(128, (len(captions), 8, 8)), torch.full((len(captions),), -1)
+        facts = {"codebook_size": 128, "image_size": (64, 64), "class_names": (), "source": "made"}
+        facts |= {"views": 1, "grid_size": (8, 8), "tokenizer": pipeline.tokenizer.fingerprint()}
+        write_code_grids(tmp_path / "codes" / split, [codes], labels, **facts)
+        write_captions(tmp_path / "codes" / split / "captions.json", captions)
+    options = ["--codes", tmp_path / "codes", "--candidates", 3, "--out", tmp_path / "ranks.json"]
+    run("rank_captions.py", tmp_path / "model", *options)
+    out, ranks = capsys.readouterr().out, json.loads((tmp_path / "ranks.json").read_text())
+    assert "3 captions of 4, such as blue apple, blue book, blue red" in out
+    assert ranks["captions"] == 3
+    assert all(1 <= ranks[by]["mean"] <= 3 for by in ("information", "likelihood", "caption"))
+    assert ranks["information"]["chance"] == 2.0

@@ -9,7 +9,9 @@ from PIL import Image
 from tiny_pipeline import GROUPS, make_tiny_pipeline
 
 import vqgen
+from vqgen import Prior
 from vqgen.cli import main, make_parser
+from vqgen.conditioning import TextEncoder, train_vocabulary
 from vqgen.orders import ORDERS, scan_order
 from vqgen.pictures import GAP
 from vqgen.pipeline import Pipeline
@@ -120,6 +122,43 @@ def test_sample_writes_a_grid_of_the_images_that_generate_gives(folder, tmp_path
     expected = vqgen.pictures.picture_grid(images, columns=2)
     assert pixels(out) == (expected.size, expected.tobytes())
     assert expected.size == (2 * (64 + GAP) + GAP, 2 * (64 + GAP) + GAP)
+
+
+def test_sample_draws_prompts_in_turn_with_a_prior_that_is_told_captions(tmp_path):
+    pipeline = make_tiny_pipeline()
+    words = TextEncoder(train_vocabulary(["red apple", "green apple"] * 2, size=270), 16, length=6, depth=1)
+    prior = Prior(128, height=8, width=8, dim=16, depth=1, heads=2, conditioner=words)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    vqgen.Pipeline(pipeline.tokenizer, prior, pipeline.order).save_pretrained(tmp_path / "model")
+    out, sampling = tmp_path / "apple.png", ["--device", "cpu", "--seed", "3", "--guidance", "2", "--best-of", "2"]
+    main(
+        [
+            "sample",
+            str(tmp_path / "model"),
+            "--prompt",
+            "red apple",
+            "green apple",
+            "--n",
+            "3",
+            "--out",
+            str(out),
+            *sampling,
+        ]
+    )
+    images = vqgen.Pipeline.from_pretrained(tmp_path / "model").generate(
+        3, ["red apple", "green apple", "red apple"], seed=3, guidance=2.0, best_of=2
+    )
+    expected = vqgen.pictures.picture_grid(images, columns=3)
+    assert pixels(out) == (expected.size, expected.tobytes())
+
+
+def test_sample_refuses_a_prompt_where_it_means_nothing(folder, tmp_path, capsys):
+    out = ("--n", "1", "--out", tmp_path / "x.png")
+    message = refused(capsys, "sample", folder, "--prompt", "red apple", *out)
+    assert "is told no captions; name a class with --condition" in message
+    message = refused(capsys, "sample", folder, "--prompt", "red apple", "--condition", "1", *out)
+    assert "--condition names a class and --prompt a caption" in message
 
 
 def test_sample_options_reach_the_sampler(folder, tmp_path):
