@@ -11,6 +11,7 @@ from vqgen.orders import order_policy
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*/*.yaml"))
+ATTENTIONS = sorted((ROOT / "configs" / "prior" / "attention").glob("*.yaml"))
 SHORT = [
     "--trainer.max_steps=2",
     "--trainer.limit_val_batches=1",
@@ -66,7 +67,7 @@ def workspace(tmp_path_factory):
 def fit(path: Path, workspace: Path) -> Path:
     """Two steps of a config; returns the folder it wrote."""
     config = yaml.safe_load(path.read_text())
-    stage = path.parent.name
+    stage = path.relative_to(ROOT / "configs").parts[0]
     flags = [*SHORT, *SMALLER[stage], *of_this_config(config), *made_images(config, workspace, count=24)]
     main(["fit", "--config", str(path), *flags])
     return Path(config["model"]["init_args"]["folder"])
@@ -101,13 +102,18 @@ def test_config_trains_two_steps(name, workspace):
     assert found.describe() == trained_under.at(2).describe()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("name", [path.name for path in ATTENTIONS])
+def test_config_of_an_attention_trains_two_steps(name, workspace):
+    test_config_trains_two_steps(f"attention/{name}", workspace)
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, *ATTENTIONS], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_config_says_what_it_is_for(path):
     text = path.read_text()
     for heading in ("Purpose", "Paper", "Hardware", "Duration", "Expected", "Command"):
         line = next((line for line in text.splitlines() if line.startswith(f"# {heading} ")), "")
         assert len(line.removeprefix(f"# {heading}").strip()) > 4, heading
-    assert f"configs/{path.parent.name}/{path.name}" in text
+    assert path.relative_to(ROOT).as_posix() in text
 
 
 def test_every_stage_has_the_same_data_sets():
