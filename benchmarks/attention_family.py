@@ -1,15 +1,16 @@
 """Which attention pays: every system of configs/prior/attention on the same codes, at equal steps and at equal time.
 
     python benchmarks/attention_family.py                          # on the CPU: an hour or more on 2 cores
-    python benchmarks/attention_family.py --device cuda --jobs 8   # minutes on a GPU
+    python benchmarks/attention_family.py --device cuda --jobs 8   # minutes on a GPU; the folder is all it needs
+    python benchmarks/attention_family.py --device cuda --report   # the table alone, of what the folder holds
     python benchmarks/attention_family.py --quick                  # toy size on made images; writes nothing
 
 Each config's prior, at one width and depth, learns 16 x 16 codes (n = 256, 512 of them) of Fashion-MNIST in raster
 order, in the same batches for a seed: for equally many steps, and for as many as fit into the time that dense attention
 takes for those. Measured: nats per code of held-out images (for the masked prior the bound that its `nll` gives),
 tokens per second in training, milliseconds per drawn token, and the peak memory of a training step on a GPU. Speeds are
-measured first, one system at a time with nothing beside it; trainings then run in --jobs processes. Every training
-leaves a result in --folder and is not repeated.
+measured first, one system at a time with nothing beside it; trainings then run in --jobs processes. Every measurement
+leaves a result in --folder and is not repeated; a training that fails is told and the others go on.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +68,19 @@ def make(system: str, codebook_size: int, side: int, seed: int, options: argpars
     arguments = described["init_args"] | {"dim": options.dim, "depth": options.depth, "heads": options.heads}
     arguments |= {"codebook_size": codebook_size, "height": side, "width": side, "dropout": 0.0}
     torch.manual_seed(seed)
-    prior = build({"class_path": described["class_path"], "init_args": arguments})
+    prior = build({"class_path": described["class_path"], "init_args": whole(arguments)})
     assert isinstance(prior, (Prior, MaskedPrior))
     return prior.to(options.device)
+
+
+def whole(value: Any) -> Any:
+    """A configuration with the ``init_args`` that it leaves out where there are none."""
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {name: whole(item) for name, item in value.items()}
+    return value | {"init_args": value.get("init_args", {})} if "class_path" in value else value
 
 
 def steps_of_training(
@@ -84,7 +97,7 @@ def steps_of_training(
     prior.train()
     for _ in range(steps):
         batch = codes[torch.randint(len(codes), (batch_size,), generator=generator).to(device)]
-        prior.nll(batch, positions.expand(batch_size, -1)).mean().backward()
+        prior.nll(batch, positions.expand(batch_size, -1)).mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -128,7 +141,7 @@ def speed_of(system: str, training: Tensor, options: argparse.Namespace) -> dict
     positions = torch.arange(side * side, device=options.device)
     for images in (1, 8):
         times = []
-        for _ in range(3):
+        for _ in range(2):  # the first warms up
             start = time.perf_counter()
             if isinstance(prior, MaskedPrior):
                 sample_masked(prior, batch_size=images, steps=min(MASKED_STEPS, side * side))
@@ -136,15 +149,35 @@ def speed_of(system: str, training: Tensor, options: argparse.Namespace) -> dict
                 sample_autoregressive(prior, positions, batch_size=images)
             synchronize(options.device)
             times.append(1e3 * (time.perf_counter() - start) / (images * side * side))
-        found[f"ms_per_token_{images}"] = statistics.median(times[1:])
+        found[f"ms_per_token_{images}"] = times[-1]
     return found
 
 
-def train(system: str, seed: int, steps: int, codes: tuple[Tensor, Tensor], options: argparse.Namespace) -> float:
-    """Nats per code after a training, or what an earlier one left."""
+def speeds_of(training: Tensor, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What `speed_of` says of every system, or said before; with the conditions it was measured under."""
+    place = options.folder / "family" / f"speeds-{options.device}-{options.dim}x{options.depth}.json"
+    speeds = json.loads(place.read_text()) if place.exists() and not options.quick else {}
+    for system in options.systems:
+        if system in speeds or options.report:
+            continue
+        with reporting(system):
+            speeds[system] = speed_of(system, training, options) | {"conditions": conditions(options.device)}
+            print(speeds[system], flush=True)
+        if not options.quick:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps(speeds, indent=2) + "\n")
+    return {system: speeds[system] for system in options.systems if system in speeds}
+
+
+def train(
+    system: str, seed: int, steps: int, codes: tuple[Tensor, Tensor], options: argparse.Namespace
+) -> float | None:
+    """Nats per code after a training, or what an earlier one left; None for one that failed or is not to be done."""
     place = options.folder / "family" / f"{system}-{options.dim}x{options.depth}-{steps}-{seed}.json"
     if place.exists() and not options.quick:
         return float(json.loads(place.read_text())["nats_per_code"])
+    if options.report:
+        return None
     training, held_out = codes
     prior = make(system, int(training.max()) + 1, training.shape[-1], seed, options)
     settings = {"batch_size": options.batch_size, "device": options.device}
@@ -168,7 +201,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
         def interval(nats: list[float]) -> str:
             if len(nats) < 2:
-                return f"{nats[0]:.3f}"
+                return f"{nats[0]:.3f}" if nats else "none"
             return f"{statistics.mean(nats):.3f} ± {(max(nats) - min(nats)) / 2:.3f}"
 
         cells = [f"[{row['system']}](../../configs/prior/attention/{row['system']}.yaml)"]
@@ -194,6 +227,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "signals", help="tokenizer, codes, results")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where Fashion-MNIST is unpacked")
+    parser.add_argument("--report", action="store_true", help="measure nothing, tell what --folder holds")
     parser.add_argument("--runs", nargs="+", help=argparse.SUPPRESS)  # SYSTEM:SEED:STEPS of a worker process
     options = parser.parse_args()
     if options.quick:
@@ -205,7 +239,18 @@ def parse() -> argparse.Namespace:
 
 def work(runs: list[str], codes: tuple[Tensor, Tensor], options: argparse.Namespace) -> None:
     for system, seed, steps in (run.split(":") for run in runs):
-        train(system, int(seed), int(steps), codes, options)
+        with reporting(f"{system}, seed {seed}, {steps} steps"):
+            train(system, int(seed), int(steps), codes, options)
+
+
+@contextmanager
+def reporting(what: str) -> Iterator[None]:
+    """Tell that something failed, and go on."""
+    try:
+        yield
+    except Exception:
+        print(f"{what} failed:", flush=True)
+        traceback.print_exc()
 
 
 def share_out(runs: list[str], options: argparse.Namespace) -> None:
@@ -215,8 +260,7 @@ def share_out(runs: list[str], options: argparse.Namespace) -> None:
         for job in range(min(options.jobs, len(runs)))
     ]
     for worker in workers:
-        if worker.wait():
-            raise SystemExit("a training failed; see above, mend it and run again: what is done is kept")
+        worker.wait()
 
 
 def main() -> None:
@@ -225,32 +269,30 @@ def main() -> None:
     if options.runs:
         work(options.runs, codes, options)
         return
-    speeds = {}
-    for system in options.systems:
-        speeds[system] = speed_of(system, codes[0], options)
-        print(speeds[system], flush=True)
+    speeds = speeds_of(codes[0], options)
     base = speeds[BASELINE]["step_seconds"]
     in_time = {name: max(1, round(options.steps * base / found["step_seconds"])) for name, found in speeds.items()}
     runs = [
         f"{system}:{seed}:{steps}"
-        for system in options.systems
+        for system in speeds
         for seed in options.seeds
         for steps in dict.fromkeys((options.steps, in_time[system]))
     ]
-    if options.jobs > 1 and not options.quick:
+    if options.jobs > 1 and not options.quick and not options.report:
         share_out(runs, options)
+        options.report = True  # what is missing now has failed
     rows = []
     for system, found in speeds.items():
         tokens = options.batch_size * codes[0][0].numel() / found["step_seconds"]
         nats = {
-            name: [train(system, seed, steps, codes, options) for seed in options.seeds]
+            name: [nats for seed in options.seeds if (nats := train(system, seed, steps, codes, options)) is not None]
             for name, steps in (("nats_equal_steps", options.steps), ("nats_equal_time", in_time[system]))
         }
         rows.append({**found, **nats, "steps_equal_time": in_time[system], "tokens_per_second": tokens})
     note = (
         f"{options.depth} layers of {options.dim}, {options.steps} steps of {options.batch_size} images (dense), "
         f"raster order, {len(options.seeds)} seeds (± half their range), 16 x 16 codes of Fashion-MNIST; the masked "
-        f"prior's NLL is a bound, and it draws in {MASKED_STEPS} passes; {conditions(options.device)}."
+        f"prior's NLL is a bound, and it draws in {MASKED_STEPS} passes; {speeds[BASELINE]['conditions']}."
     )
     print(f"\n{table(rows)}\n\n{note}")
     if options.quick or len(options.systems) < len(list(CONFIGS.glob("*.yaml"))):
