@@ -42,3 +42,10 @@ def test_draw_orders_writes_the_sheet_and_a_picture_an_order(tmp_path):
     run("draw_orders.py", "--out", tmp_path)
     assert (tmp_path / "orders.png").stat().st_size > 10_000
     assert len(list((tmp_path / "orders").glob("*.png"))) == len(ORDERS)
+
+
+def test_draw_patterns_shows_what_each_lets_a_cell_see(tmp_path):
+    run("draw_patterns.py", "--out", tmp_path / "attention.png")
+    with Image.open(tmp_path / "attention.png") as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=1 << 16)}
+    assert {(59, 28, 113), (228, 87, 46), (222, 226, 236)} <= colours  # seen, asked, hidden
