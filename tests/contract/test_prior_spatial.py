@@ -11,7 +11,7 @@ from vqgen.conditioning import (
     SpatialConditioner,
 )
 from vqgen.orders import available_orders
-from vqgen.prior import Prior
+from vqgen.prior import MaskedPrior, Prior
 from vqgen.sampling import CONFIDENCE_ORDERS, guide, guided, sample_autoregressive, sample_by_confidence, sample_groups
 
 HEIGHT, WIDTH, CODES, CONDITION_CODES = 3, 4, 20, 7
@@ -54,6 +54,14 @@ def logits_step_by_step(prior: Prior, sequence: Tensor, positions: Tensor, condi
     steps = [prior.advance(sequence[:, :0], located, cache, condition)]
     steps += [prior.advance(sequence[:, t : t + 1], located, cache) for t in range(sequence.shape[1] - 1)]
     return torch.cat(steps, dim=1)
+
+
+@pytest.mark.parametrize("kind", [Prior, MaskedPrior])
+def test_a_prior_refuses_a_condition_laid_over_another_grid(kind: type[Prior] | type[MaskedPrior]) -> None:
+    with pytest.raises(
+        ValueError, match="cells of a grid of 4 x 4, the prior's has 3 x 4; set the conditioner's height"
+    ):
+        kind(CODES, HEIGHT, WIDTH, dim=16, depth=1, heads=2, conditioner=AlignedGridConditioner(5, 4, 4, dim=16))
 
 
 @every_signal

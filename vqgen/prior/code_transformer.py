@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqgen.checkpoint import Portable
-from vqgen.conditioning import Conditioner
+from vqgen.conditioning import AlignedGridConditioner, Conditioner
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
 from vqgen.prior.style import STYLES
@@ -131,4 +131,9 @@ def check_arguments(
     if conditioner is not None and conditioner.dim != dim:
         raise ValueError(
             f"the conditioner must be as wide as the prior, got dim={conditioner.dim} of the conditioner and {dim}"
+        )
+    if isinstance(conditioner, AlignedGridConditioner) and (conditioner.height, conditioner.width) != (height, width):
+        raise ValueError(
+            f"the conditioner tells of the cells of a grid of {conditioner.height} x {conditioner.width}, the prior's "
+            f"has {height} x {width}; set the conditioner's height and width to the prior's"
         )
