@@ -17,6 +17,7 @@ import argparse
 import json
 import multiprocessing
 import statistics
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +215,15 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def measured(runs: list[Run], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The measurements of all runs in turn, some of them made side by side."""
+    if options.jobs == 1:
+        yield from (measure(run, options) for run in runs)
+        return
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(measure, runs, [options] * len(runs))
+
+
 def references(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """What to compare with: the tokenizer's reconstruction, and the picture that the condition shows."""
     found, grey = {}, image_transform("grey")
@@ -301,20 +311,17 @@ def main() -> None:
         if contestant != "nothing" or task == options.tasks[0]
     ]
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.jobs == 1:
-        found = [measure(run, options) for run in runs]
-    else:
-        with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            found = list(pool.map(measure, runs, [options] * len(runs)))
     note = (
         f"6 layers of 128, {options.steps} steps of 16 images in {VIEWS} views, {len(options.seeds)} seeds (mean ± "
         f"standard deviation); {DRAWN} samples of each of the held-out emoji at temperature 1; PSNR in dB, mean of "
         f"images; {conditions(options.device)}."
     )
-    results = {"conditions": note, "references": references(options), "runs": found}
+    results: dict[str, Any] = {"conditions": note, "references": references(options), "runs": []}
+    for found in measured(runs, options):
+        results["runs"].append(found)
+        if not options.quick:  # after each, so that a call that is cut short leaves what it found
+            (options.out / "spatial.json").write_text(json.dumps(results, indent=2) + "\n")
     print(f"\n{table(results)}\n\n{note}")
-    if not options.quick:
-        (options.out / "spatial.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
