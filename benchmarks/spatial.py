@@ -288,8 +288,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     if options.report is not None:
-        results = json.loads(options.report.read_text())
-        write_region(README, "spatial", f"{table(results)}\n\n{results['conditions']}")
+        reported = json.loads(options.report.read_text())
+        write_region(README, "spatial", f"{table(reported)}\n\n{reported['conditions']}")
         return
     if options.prepare is not None:
         prepare(Tokenizer.from_pretrained(options.prepare), OpenMoji(size=64), options.folder, VIEWS)
