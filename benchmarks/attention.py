@@ -37,10 +37,12 @@ from vqgen.attention import (
     Fixed1D,
     Local1D,
     Local2D,
+    LSHAttention,
     Pattern,
     Places,
     Reach,
     RowAttention,
+    SegmentAttention,
     Strided,
     Strided1D,
 )
@@ -78,16 +80,22 @@ DENSE: dict[str, Callable[[], Attention]] = {
     "dense, all scores in memory": AllScores,
 }
 
+ALGORITHMS: dict[str, Callable[[], Attention]] = {
+    "LSHAttention(32, rounds=2)": lambda: LSHAttention(32, rounds=2),
+    "LSHAttention(64, rounds=1)": lambda: LSHAttention(64, rounds=1),
+    "SegmentAttention(64, memory=64)": lambda: SegmentAttention(64, memory=64),
+}
+
 
 def contestants(device: str) -> list[str]:
-    """Names of what is measured: an attention, and behind a comma the kernel."""
+    """Names of what is measured: an attention, and behind a comma the kernel of a pattern."""
     kernels = ("blocks",) if device == "cpu" else ("blocks", "flex")
-    return [*DENSE, *(f"{name}, {kernel}" for name in PATTERNS for kernel in kernels)]
+    return [*DENSE, *ALGORITHMS, *(f"{name}, {kernel}" for name in PATTERNS for kernel in kernels)]
 
 
 def attention_of(name: str) -> Attention:
-    if name in DENSE:
-        return DENSE[name]()
+    if name in (without_kernels := DENSE | ALGORITHMS):
+        return without_kernels[name]()
     pattern, _, kernel = name.rpartition(", ")
     return PATTERNS[pattern](kernel)
 
