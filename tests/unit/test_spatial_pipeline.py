@@ -80,6 +80,24 @@ def test_another_tokenizer_of_the_condition_is_refused(tmp_path: Path) -> None:
         Pipeline.from_pretrained(folder)
 
 
+def test_of_several_draws_from_one_image_the_best_is_kept() -> None:
+    pipeline, given = make("grey"), images(1)
+    several = pipeline.generate(6, given, seed=2, batch_size=4)
+    best = pipeline.generate(2, given, seed=2, best_of=3)
+    for kept, drawn in zip(best, several.view(2, 3, 3, 64, 64), strict=True):
+        assert any(torch.allclose(kept, each, atol=1e-4) for each in drawn)
+
+
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+@pytest.mark.parametrize("kind", ["grey", "other"])
+def test_works_wholly_on_its_device(kind: str, device: str) -> None:
+    pipeline = make(kind).to(device)
+    assert pipeline.grids is not None
+    assert pipeline.grids.device.type == device
+    assert pipeline.generate(2, images(2), guidance=2.0).shape == (2, 3, 64, 64)
+    assert pipeline.generate(2, images(2).to(device)).device.type == "cpu"
+
+
 def test_guidance_moves_towards_the_condition() -> None:
     pipeline, given = make("grey"), images(2)
     assert not torch.equal(pipeline.generate(2, given, guidance=3.0), pipeline.generate(2, given))
