@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=32, help="the true one included (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the other candidates (default: %(default)s)")
     parser.add_argument("--split", choices=("train", "validation"), default="validation", help="default: %(default)s")
+    parser.add_argument(
+        "--most", type=int, default=500, help="captions to judge, the first so many (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args()
 
@@ -39,6 +42,7 @@ def main() -> None:
     source = CodesAlone(options.codes) if options.codes else OpenMoji(pipeline.image_size)
     captions, training = source.captions(options.split), source.captions("train")
     known = of_known_words(captions, training) if options.split == "validation" else list(range(len(captions)))
+    known = known[: options.most]
     if options.codes:
         codes = CodeGrids(options.codes / options.split, tokenizer=pipeline.tokenizer.fingerprint()).batch(known).codes
     else:
