@@ -128,7 +128,7 @@ class LSHAttention(Attention):
             (b, heads, m, e) one mixture of values per query.
         """
         assert isinstance(reach, LSHReach), "hashing needs to know which rows hold no code"
-        keys = F.rms_norm(keys, keys.shape[-1:], eps=1e-6)
+        keys = F.rms_norm(keys, keys.shape[-1:], eps=1e-6).to(query.dtype)
         if reach.beginning is not None:
             return self._whole(query, keys, values, reach)
         return self._on_top(query, keys, values, reach)
@@ -167,15 +167,15 @@ class LSHAttention(Attention):
             return head
         rows, own_keys, own_values = (each[:, :, begin:] for each in (query, keys, values))
         window = min(self.bucket_size, count - begin)
-        mixed, total = attend_in_buckets(rows, own_keys, own_values, self.hashed(own_keys, reach.cells), window)
-        # The rows that all see count as one more round.
-        scores = (rows @ keys[:, :, :begin].transpose(-1, -2)).to(total.dtype) * rows.shape[-1] ** -0.5
-        shared = scores.softmax(dim=-1).to(values.dtype) @ values[:, :, :begin]
-        share = torch.cat((total, scores.logsumexp(dim=-1)[:, :, None]), dim=2).softmax(
-            dim=2
-        )  # (b, heads, rounds + 1, n)
-        both = torch.cat((mixed, shared[:, :, None]), dim=2)
-        tail = (share[..., None].to(values.dtype) * both).sum(dim=2)
+        tail = attend_in_buckets(
+            rows,
+            own_keys,
+            own_values,
+            self.hashed(own_keys, reach.cells),
+            window,
+            first_keys=keys[:, :, :begin],
+            first_values=values[:, :, :begin],
+        )
         return torch.cat((head, tail), dim=2)
 
     def _on_top(self, query: Tensor, keys: Tensor, values: Tensor, reach: LSHReach) -> Tensor:

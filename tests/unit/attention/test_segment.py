@@ -66,7 +66,7 @@ def test_the_scores_of_a_pass_grow_with_the_steps_and_not_with_their_square() ->
             attention(rows, rows, rows, reach_of(attention, count))
         counted.append(sum(event.flops for event in profile.events()))
     assert counted[0] > 0
-    assert counted[1] == 2 * counted[0]
+    assert 1.9 < counted[1] / counted[0] < 2.1
 
 
 def made_cache(opened: int = 1, segment: int = 4, memory: int = 3) -> SegmentLayerCache:
