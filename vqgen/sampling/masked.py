@@ -43,8 +43,8 @@ def sample_masked(
 
     At each step the prior predicts every hidden cell, a code is drawn for each, and those of the highest
     ``log p(code drawn) + choice_temperature * (1 - progress) * g`` are kept, with g Gumbel noise; the others are hidden
-    again and drawn anew at the next step. The noise lets less likely codes in at first, without which the images come
-    out alike; it fades to nothing at the last step. A step costs a pass over the whole grid.
+    again and drawn anew at the next step. The noise lets less certain cells in at first, for variety, and fades to
+    nothing at the last step. A step costs a pass over the whole grid.
 
     Image i has the index ``first_index + i``, and its randomness comes from (seed, index) alone, so what is drawn does
     not depend on the batch, as in `sample_autoregressive`.
