@@ -2,20 +2,21 @@
 
     python benchmarks/spatial.py --prepare runs/openmoji/tokenizer   # codes and conditions into --folder, under 12 MB
     python benchmarks/spatial.py --device cuda --jobs 8              # trains and measures: minutes on a GPU
-    python benchmarks/spatial.py --report benchmarks/results/spatial.json    # the table into the README
+    python benchmarks/spatial.py --report runs/spatial/out           # table and pictures into the README
     python benchmarks/spatial.py --quick                             # toy size on made images; writes nothing
 
-Priors of the size of configs/prior/openmoji_colour.yaml learn the 8 x 8 codes of OpenMoji: told nothing, or
-the codes of the same image in grey (`grey`) or at a quarter of its resolution (`low-resolution:4`), aligned by cell, so
-with a convolutional context, or as a prefix. Measured on held-out emoji: nats per code with the condition and, of the
-same prior, without it; PSNR of samples at temperature 1 (of their grey too: is it still the same drawing?), beside what
-the tokenizer's reconstruction has and what the condition's own picture has. The pictures show the first held-out emoji,
-not the best.
+Priors of the size of configs/prior/openmoji_colour.yaml learn the 8 x 8 codes of OpenMoji: told nothing, or the codes of
+the same image in grey (`grey`) or at a quarter of its resolution (`low-resolution:4`), aligned by cell, so with a
+convolutional context, or as a prefix. Measured on held-out emoji: nats per code with the condition and, of the same
+prior, without it; PSNR of samples at temperature 1 (of their grey too: is it still the same drawing?) and of the
+likeliest code at every step, beside what the tokenizer's reconstruction and the condition's own picture have. The
+pictures show the first held-out emoji, not the best.
 """
 
 import argparse
 import json
 import multiprocessing
+import shutil
 import statistics
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -156,13 +157,18 @@ def trained_prior(run: Run, pairs: Pairs, options: argparse.Namespace) -> Prior:
     return prior.eval()
 
 
-def draw(prior: Prior, run: Run, pairs: Pairs, *, first: int, count: int) -> Tensor:
+def draw(prior: Prior, run: Run, pairs: Pairs, *, first: int, count: int, temperature: float = 1.0) -> Tensor:
     """One sample for each held-out image, (b, c, H, W) in [-1, 1] on the CPU."""
     told = isinstance(prior.conditioner, SpatialConditioner)
     policy = order_policy(run.order, height=8, width=8)
     positions = policy.positions(count, torch.Generator().manual_seed(1 + first)).to(pairs.held_out.device)
     sequence = sample_autoregressive(
-        prior, positions, pairs.held_out_conditions[:count] if told else None, batch_size=count, first_index=first
+        prior,
+        positions,
+        pairs.held_out_conditions[:count] if told else None,
+        batch_size=count,
+        temperature=temperature,
+        first_index=first,
     )
     codes = torch.empty_like(sequence).scatter_(1, positions, sequence).view(-1, 8, 8)
     return decoded(pairs.tokenizer, codes)
@@ -200,6 +206,7 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         "nats": nats_per_code(prior, pairs.held_out, policy, pairs.held_out_conditions if told else None),
         "nats_without": nats_per_code(prior, pairs.held_out, policy),
         "psnr": statistics.mean(decibels(images, pairs.images) for images in samples),
+        "psnr_likeliest": decibels(draw(prior, run, pairs, first=0, count=count, temperature=0.0), pairs.images),
         "psnr_grey": statistics.mean(decibels(grey(images), grey(pairs.images)) for images in samples),
         "parameters": sum(parameter.numel() for parameter in prior.parameters()),
     }
@@ -241,8 +248,8 @@ def references(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def table(results: dict[str, Any]) -> str:
     lines = [
-        "| what | order | told | nats/code | without the condition | PSNR | PSNR of the grey |",
-        "|---|---|---|---|---|---|---|",
+        "| what | order | told | nats/code | without the condition | PSNR | PSNR, likeliest codes | PSNR of the grey |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for task, word in TASKS.items():
         for order in ORDERS:
@@ -250,15 +257,30 @@ def table(results: dict[str, Any]) -> str:
                 rows = [row for row in results["runs"] if (row["task"], row["order"]) == (task, order)]
                 rows = [row for row in rows if row["contestant"] == contestant]
                 if rows:
-                    columns = [("nats", 3), ("nats_without", 3), ("psnr", 2), ("psnr_grey", 2)]
+                    columns = [("nats", 3), ("nats_without", 3), ("psnr", 2), ("psnr_likeliest", 2), ("psnr_grey", 2)]
                     cells = [spread([row[name] for row in rows], digits) for name, digits in columns]
                     cells[1] = "" if contestant == "nothing" else cells[1]
                     lines.append(f"| {word} | {order} | {contestant} | {' | '.join(cells)} |")
         for name, row in results["references"].items():
             if name.startswith(task):
                 shown = name.partition("/")[2]
-                lines.append(f"| {word} | | *{shown}* | | | {row['psnr']:.2f} | {row['psnr_grey']:.2f} |")
+                lines.append(f"| {word} | | *{shown}* | | | {row['psnr']:.2f} | | {row['psnr_grey']:.2f} |")
     return "\n".join(lines)
+
+
+def report(out: Path) -> None:
+    """Keep a run's figures among the results, its pictures among the documents, and show both in the README."""
+    results = json.loads((out / "spatial.json").read_text())
+    shutil.copy(out / "spatial.json", ROOT / "benchmarks" / "results" / "spatial.json")
+    text = f"{table(results)}\n\n{results['conditions']}"
+    for word in TASKS.values():
+        if (out / f"{word}.png").exists():
+            shutil.copy(out / f"{word}.png", ROOT / "docs" / "images" / f"{word}.png")
+            text += f"\n\n![{word} of the first held-out emoji](../../docs/images/{word}.png)"
+    contestant, order, seed = PICTURED
+    if "![" in text:
+        text += f"\n\nDrawn by *{contestant}* in {order} order, seed {seed}, at temperature 1: the first, not the best."
+    write_region(README, "spatial", text)
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -271,7 +293,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a toy size on made images, nothing written")
     parser.add_argument("--prepare", type=Path, metavar="TOKENIZER", help="encode OpenMoji with it, and stop")
-    parser.add_argument("--report", type=Path, metavar="JSON", help="write its table into the README, and stop")
+    parser.add_argument("--report", type=Path, metavar="OUT", help="take over what a run wrote to --out, and stop")
     parser.add_argument("--device", default="cpu", help="such as cpu or cuda")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
     parser.add_argument("--threads", type=int, default=1, help="of each of them")
@@ -288,8 +310,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     if options.report is not None:
-        reported = json.loads(options.report.read_text())
-        write_region(README, "spatial", f"{table(reported)}\n\n{reported['conditions']}")
+        report(options.report)
         return
     if options.prepare is not None:
         prepare(Tokenizer.from_pretrained(options.prepare), OpenMoji(size=64), options.folder, VIEWS)
