@@ -31,7 +31,7 @@ def attend_block(
         >>> [round(each, 2) for each in log_sum.flatten().tolist()]  # 2 + log 2, and 2
         [2.69, 2.0]
     """
-    if query.device.type == "cpu":
+    if fused_on(query.device):
         found: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, keys, values, attn_mask=_scores(seen, query.dtype)
         )
@@ -69,7 +69,7 @@ def block_gradients(
 
     Source: Dao et al., FlashAttention (2205.14135), appendix B.4.
     """
-    if query.device.type == "cpu":
+    if fused_on(query.device):
         parts: tuple[Tensor, Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             gradient, query, keys, values, out, log_sum, 0.0, False, attn_mask=_scores(seen, query.dtype)
         )
@@ -81,6 +81,22 @@ def block_gradients(
     by_score = (gradient @ values.transpose(-1, -2)).to(weights.dtype).sub_(share).mul_(weights)
     by_score = by_score.mul_(query.shape[-1] ** -0.5).to(dtype)
     return by_score @ keys, by_score.transpose(-1, -2) @ query, by_value
+
+
+def fused_on(device: torch.device) -> bool:
+    """Whether PyTorch has a fused kernel there that tells the sums of exponentials and takes those of a whole.
+
+    Args:
+        device: of the queries.
+
+    Returns:
+        True on a CPU.
+
+    Example:
+        >>> fused_on(torch.device("cpu"))
+        True
+    """
+    return device.type == "cpu"
 
 
 def _scores(seen: Tensor, dtype: torch.dtype) -> Tensor:

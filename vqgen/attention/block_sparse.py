@@ -16,8 +16,8 @@ from vqgen.attention.block_kernel import attend_block, block_gradients
 from vqgen.attention.layout import layout_of
 from vqgen.attention.predicate import Predicate
 
-ROWS_AT_A_TIME = {"cpu": 1 << 10, "cuda": 1 << 18}
-"""Keys gathered at a time: on a CPU they should stay in its cache."""
+ROWS_AT_A_TIME = {"cpu": 1 << 10, "cuda": 1 << 16}
+"""Keys gathered at a time: on a CPU they should stay in its cache, and on a GPU their scores take some memory."""
 
 
 @dataclass(frozen=True)

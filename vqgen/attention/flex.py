@@ -182,8 +182,8 @@ def _attend(
 ) -> tuple[Tensor, Tensor | None]:
     if not sums:
         return compiled_flex_attention()(query, keys, values, block_mask=mask), None
-    found = compiled_flex_attention()(query, keys, values, block_mask=mask, return_aux=flex.AuxRequest(lse=True))
-    return found[0], found[1].lse
+    mixed, told = compiled_flex_attention()(query, keys, values, block_mask=mask, return_aux=flex.AuxRequest(lse=True))
+    return mixed, told.lse
 
 
 @functools.cache
