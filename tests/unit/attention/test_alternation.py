@@ -5,7 +5,6 @@ from torch import nn
 
 from vqgen.attention import Attention, DenseAttention, RowAttention, attention_of, check_attentions
 
-
 unchecked = inspect.unwrap(check_attentions)  # without the checks of annotations that the tests run under
 
 
