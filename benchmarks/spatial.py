@@ -5,7 +5,7 @@
     python benchmarks/spatial.py --report runs/spatial/out           # table and pictures into the README
     python benchmarks/spatial.py --quick                             # toy size on made images; writes nothing
 
-Priors of the size of configs/prior/openmoji_colour.yaml learn the 8 x 8 codes of OpenMoji: told nothing, or the codes of
+Priors as large as configs/prior/openmoji_colour.yaml learn the 8 x 8 codes of OpenMoji: told nothing, or the codes of
 the same image in grey (`grey`) or at a quarter of its resolution (`low-resolution:4`), aligned by cell, so with a
 convolutional context, or as a prefix. Measured on held-out emoji: nats per code with the condition and, of the same
 prior, without it; PSNR of samples at temperature 1 (of their grey too: is it still the same drawing?) and of the
