@@ -102,6 +102,8 @@ def _allowed_pairs(
             places, found = torch.arange(size), []
             for some in torch.split(places, max(1, PAIRS // size)):
                 allowed = pattern.allowed(some[:, None], places[None], height=height, width=width)
+                if pattern.space == "steps":  # what comes later is never seen, whatever the order
+                    allowed = allowed & (places[None] < some[:, None])
                 found.append(allowed.expand(len(some), size).nonzero() + some.new_tensor([int(some[0]), 0]))
             pairs = torch.cat(found).to(device)
             pattern.constants[name] = (pairs[:, 0].contiguous(), pairs[:, 1].contiguous())
