@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vqgen.attention import ColumnAttention, Local2D, LSHAttention, RowAttention, SegmentAttention, Strided
 from vqgen.conditioning import TextConditioner, TextEncoder, TextStream, train_vocabulary
 from vqgen.orders import scan_order
 from vqgen.prior import STYLES, Prior
@@ -187,3 +188,40 @@ def test_a_saved_prior_reads_prompts_without_any_other_file(way: str, tmp_path) 
     told = found(sequence, positions, tokens_of(found, ["Green Apple"]))
     torch.testing.assert_close(told, prior(sequence, positions, tokens_of(prior, ["green apple"])))
     assert found.fingerprint() == prior.fingerprint()
+
+
+ATTENTIONS = {
+    "local": lambda: Local2D(block=2, margin=1),
+    "strided": lambda: Strided(),
+    "row and column": lambda: (RowAttention(), ColumnAttention()),
+    "lsh": lambda: LSHAttention(4),
+    "segments": lambda: SegmentAttention(segment=4, memory=4),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("way", WAYS)
+def test_captions_go_with_every_attention(way: str, attention: str, order: str) -> None:
+    torch.manual_seed(0)
+    prior = Prior(
+        20,
+        3,
+        4,
+        dim=16,
+        depth=2,
+        heads=2,
+        signals=("target",),
+        conditioner=conditioner_of(way),
+        attention=ATTENTIONS[attention](),
+    )
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    positions, condition = scan_order(order, height=3, width=4).positions, tokens_of(prior.eval(), CAPTIONS)
+    sequence, cache = torch.randint(20, (4, 12)), prior.new_cache(4)
+    full = prior(sequence, positions, condition)
+    pieces = [prior.advance(sequence[:, :0], positions, cache, condition)]
+    pieces += [prior.advance(sequence[:, step : step + 1], positions, cache) for step in range(11)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), full, atol=TOLERANCE, rtol=0.0)
+    untold = prior(sequence, positions)
+    assert ((full - untold).abs().amax(dim=-1)[[0, 1, 3]] > 1e-4).all()  # every step looks at its caption
