@@ -58,9 +58,7 @@ def logits_step_by_step(prior: Prior, sequence: Tensor, positions: Tensor, condi
 
 @pytest.mark.parametrize("kind", [Prior, MaskedPrior])
 def test_a_prior_refuses_a_condition_laid_over_another_grid(kind: type[Prior] | type[MaskedPrior]) -> None:
-    with pytest.raises(
-        ValueError, match="grid of 4 x 4, the prior's has 3 x 4; set the conditioner's"
-    ):
+    with pytest.raises(ValueError, match="grid of 4 x 4, the prior's has 3 x 4; set the conditioner's"):
         kind(CODES, HEIGHT, WIDTH, dim=16, depth=1, heads=2, conditioner=AlignedGridConditioner(5, 4, 4, dim=16))
 
 
