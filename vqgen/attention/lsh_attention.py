@@ -167,13 +167,16 @@ class LSHAttention(Attention):
             return head
         rows, own_keys, own_values = (each[:, :, begin:] for each in (query, keys, values))
         window = min(self.bucket_size, count - begin)
+        dtype = (
+            values.dtype
+        )  # under autocast normalised queries and keys come in more precision, good for the hash alone
         tail = attend_in_buckets(
-            rows,
-            own_keys,
+            rows.to(dtype),
+            own_keys.to(dtype),
             own_values,
             self.hashed(own_keys, reach.cells),
             window,
-            first_keys=keys[:, :, :begin],
+            first_keys=keys[:, :, :begin].to(dtype),
             first_values=values[:, :, :begin],
         )
         return torch.cat((head, tail), dim=2)
