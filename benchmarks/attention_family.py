@@ -197,12 +197,15 @@ def table(rows: list[dict[str, Any]]) -> str:
         "ms per drawn token, batch 1 | batch 8 | MB of a training step |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    most = max(len(row["nats_equal_steps"]) for row in rows)
     for row in rows:
 
         def interval(nats: list[float]) -> str:
-            if len(nats) < 2:
-                return f"{nats[0]:.3f}" if nats else "none"
-            return f"{statistics.mean(nats):.3f} ± {(max(nats) - min(nats)) / 2:.3f}"
+            if not nats:
+                return "not measured"
+            seeds = "" if len(nats) == most else f" ({len(nats)} of {most} seeds)"
+            spread = f" ± {(max(nats) - min(nats)) / 2:.3f}" if len(nats) > 1 else ""
+            return f"{statistics.mean(nats):.3f}{spread}{seeds}"
 
         cells = [f"[{row['system']}](../../configs/prior/attention/{row['system']}.yaml)"]
         cells += [interval(row["nats_equal_steps"]), interval(row["nats_equal_time"]), str(row["steps_equal_time"])]
