@@ -14,7 +14,9 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from tiny_pipeline import make_tiny_pipeline
 
+from vqgen import Pipeline, Prior
 from vqgen.cli import LIGHTNING_COMMANDS, main, make_parser
+from vqgen.conditioning import AlignedGridConditioner, Conditioner, GridOfImages, TextEncoder, train_vocabulary
 from vqgen.orders import definition_table
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +98,26 @@ def runs(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     for name, order in PIPELINES.items():
         make_tiny_pipeline(order).save_pretrained(folder / name)
+    text, grey = make_tiny_pipeline(), make_tiny_pipeline()
+    captions = TextEncoder(train_vocabulary(["red apple", "cat face"]), dim=16, length=8, depth=1)
+    told("runs/openmoji_text", text, captions, folder)
+    told(
+        "runs/openmoji_colour",
+        grey,
+        AlignedGridConditioner(128, 8, 8, dim=16),
+        folder,
+        GridOfImages(grey.tokenizer, "grey"),
+    )
+    Image.new("RGB", (64, 64), "grey").save(folder / "grey.png")
     return folder
+
+
+def told(
+    name: str, pipeline: Pipeline, conditioner: Conditioner, folder: Path, grids: GridOfImages | None = None
+) -> None:
+    """Save a pipeline whose prior is told something else."""
+    prior = Prior(128, 8, 8, dim=16, depth=1, heads=2, conditioner=conditioner)
+    Pipeline(pipeline.tokenizer, prior, pipeline.order, grids=grids).save_pretrained(folder / name)
 
 
 @pytest.fixture
