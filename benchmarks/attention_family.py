@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
+import yaml  # type: ignore[import-untyped]
 from code_sets import code_set
 from prior_training import LEARNING_RATE
 from recording import ROOT, conditions, write_region

@@ -57,6 +57,7 @@ def measure(pipeline: Pipeline, name: str, options: argparse.Namespace) -> list[
     order = order_of_size(name, pipeline.order.default, height=height, width=width)
     plan = plan_windows(order, height=prior.height, width=prior.width, margin=options.margin, own=own)
     windows = window_map(plan, height=height, width=width)
+    assert isinstance(prior, Prior), "windows are for causal priors"
     down, across = torch.arange(height) // prior.height, torch.arange(width) // prior.width
     squares = down[:, None] * options.factor + across[None, :]
     labels = None if prior.num_classes == 0 else torch.arange(options.n) % prior.num_classes

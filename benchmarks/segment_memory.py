@@ -12,6 +12,7 @@ values give the same logits, and so do dense attention with a cache and without.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from recording import ROOT, conditions, write_region
@@ -64,10 +65,11 @@ def with_hidden_states(prior: Prior, segment: int, memory: int, codes: Tensor) -
     positions = torch.arange(codes.shape[1])
     added = prior.locate(positions, batch_size=len(codes)).added
     assert added is not None
-    stored: list[list[Tensor]] = [[] for _ in prior.blocks]
+    blocks: Any = prior.blocks
+    stored: list[list[Tensor]] = [[] for _ in blocks]
     for step in range(codes.shape[1]):
         hidden = inputs[:, step : step + 1] + added[:, step : step + 1]
-        for block, rows in zip(prior.blocks, stored, strict=True):
+        for block, rows in zip(blocks, stored, strict=True):
             rows.append(block.attention_norm(hidden))
             since = max(step // segment * segment - memory, 1)
             known = torch.cat((rows[0], *rows[since:]), dim=1) if step else rows[0]
@@ -114,7 +116,7 @@ def main() -> None:
     side, dim, depth, batch_size = (6, 16, 2, 2) if options.quick else (32, 256, 4, 1)
     segment = memory = 2 * side
     torch.manual_seed(0)
-    settings = {"dim": dim, "depth": depth, "heads": 4, "signals": ("target",)}
+    settings: dict[str, Any] = {"dim": dim, "depth": depth, "heads": 4, "signals": ("target",)}
     remembering = Prior(512, side, side, **settings, attention=SegmentAttention(segment, memory)).eval()
     for parameter in remembering.parameters():  # as built, layers add nothing, and every way would be right
         torch.nn.init.normal_(parameter, std=0.05)
@@ -134,8 +136,9 @@ def main() -> None:
         found = {way: milliseconds(run(), segment, batch_size) for way, run in ways.items()}
     check_equal("memories of hidden states, and of keys and values,", found["hidden"][1], found["memory"][1])
     check_equal("dense attention with a cache and without", found["dense"][1][:, -1], found["anew"][1][:, 0])
-    inner = dense.blocks[0].feed_forward.narrow.in_features
-    sizes = {"dim": dim, "inner": inner, "segment": segment, "memory": memory, "step": cells}
+    first: Any = dense.blocks[0]
+    inner = first.feed_forward.narrow.in_features
+    sizes: dict[str, int] = {"dim": dim, "inner": inner, "segment": segment, "memory": memory, "step": cells}
     counts = {way: depth * multiply_adds(way, **sizes) for way in WAYS}
     kept = {
         "window": 0,
