@@ -1,4 +1,7 @@
-"""What runs on the CPU runs on a GPU and gives the same; without a GPU these tests check the CPU's path alone."""
+"""What runs on the CPU runs on a GPU and gives the same; without a GPU these tests check the CPU's path alone.
+
+Tests hide the GPU unless told otherwise (tests/conftest.py): ``CUDA_VISIBLE_DEVICES=0 make test ARGS=tests/contract``.
+"""
 
 import copy
 
