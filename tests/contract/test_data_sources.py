@@ -48,7 +48,8 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_every_source_is_tried_here() -> None:
     subclasses = {cls.__name__ for cls in ImageSource.__subclasses__() if cls.__module__.startswith("vqgen.")}
-    assert subclasses == set(SOURCES) | {"CodesAlone"}  # which has no images, and is tested with codes
+    # Codes without images, and maps that go with another source's images, are tested with what they go with.
+    assert subclasses == set(SOURCES) | {"CodesAlone", "LabelMapImages"}
 
 
 @pytest.mark.parametrize("name", ["train", "validation"])
