@@ -90,7 +90,7 @@ def test_tokenizer_config_trains_two_steps(name, workspace):
     assert Tokenizer.from_pretrained(tokenizer).codebook_size > 0
 
 
-@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize("name", [*PRIORS, *(f"attention/{path.name}" for path in ATTENTIONS)])
 def test_config_trains_two_steps(name, workspace):
     arguments = yaml.safe_load((ROOT / "configs" / "prior" / name).read_text())["model"]["init_args"]
     tokenizer = Path(arguments["tokenizer"])
@@ -100,11 +100,6 @@ def test_config_trains_two_steps(name, workspace):
     found = Pipeline.from_pretrained(fit(ROOT / "configs" / "prior" / name, workspace)).order
     trained_under = order_policy(arguments["order"], height=found.height, width=found.width)
     assert found.describe() == trained_under.at(2).describe()
-
-
-@pytest.mark.parametrize("name", [path.name for path in ATTENTIONS])
-def test_config_of_an_attention_trains_two_steps(name, workspace):
-    test_config_trains_two_steps(f"attention/{name}", workspace)
 
 
 @pytest.mark.parametrize("path", [*CONFIGS, *ATTENTIONS], ids=lambda path: f"{path.parent.name}-{path.stem}")
