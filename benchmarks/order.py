@@ -13,24 +13,20 @@ The contestants take turns within one process, so that a change in the machine's
 
 import argparse
 import importlib
-import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from recording import ROOT, conditions, write_region
+from recording import README, conditions, version_of, write_region, write_results
 from sampling import Draw, Size, build_gpt2
 
 from vqgen.prior import Prior
 from vqgen.sampling import group_sizes, sample_groups
 
-RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "benchmarks" / "README.md"
 SIGNALS = ("step", "cell", "double", "target", "rotary", "target+rotary", "instruction")
 DEFAULT = "target+rotary"
 
@@ -137,13 +133,6 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def version_of(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} not installed"
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
@@ -161,16 +150,15 @@ def main() -> None:
     results = measure(size, options)
     note = (
         f"{size.depth} layers of {size.dim}, vocabulary {size.vocabulary}, {size.steps} codes an image, fp32; "
-        f"{conditions(options.device)}, {version_of('transformers')}, {version_of('x-transformers')}; medians of "
+        f"{conditions(options.device)}, transformers {version_of('transformers')}, "
+        f"x-transformers {version_of('x-transformers')}; medians of "
         f"{options.repeats} interleaved repeats."
     )
     print(f"\n{note}\n\n{table(results)}")
     if options.quick or options.contestants != list(CONTESTANTS):
         return
-    RESULTS.mkdir(exist_ok=True)
     name = "order" if options.device == "cpu" else f"order-{options.device.partition(':')[0]}"
-    found = json.dumps({"size": asdict(size), "conditions": note, "results": results}, indent=2)
-    (RESULTS / f"{name}.json").write_text(found + "\n")
+    write_results(name, {"size": asdict(size), "conditions": note, "results": results})
     write_region(README, name, f"{note}\n\n{table(results)}")
 
 

@@ -10,27 +10,22 @@ rate at which as much memory is summed here.
 
 import argparse
 import importlib
-import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
+from recording import README, commit, own_peak_megabytes, version_of, write_region, write_results
 
 from vqgen.prior import Prior
+from vqgen.runtime import processor_name
 from vqgen.sampling import compile_for_sampling, sample_autoregressive
 from vqgen.sampling.compiled import OPTIONS
-
-FOLDER = Path(__file__).parent
-BEGIN, END = "<!-- sampling: begin -->", "<!-- sampling: end -->"
 
 
 @dataclass(frozen=True)
@@ -154,15 +149,6 @@ def bound(size: Size, parameters: int, batch_size: int, bandwidth: float) -> flo
     return batch_size * bandwidth / (weights + batch_size * cache)
 
 
-def own_peak_megabytes() -> float:
-    """Peak resident memory of this process."""
-    if Path("/proc/self/status").exists():  # Linux counts a parent's memory into a child's ru_maxrss
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def peak_megabytes(contestant: str, batch_size: int, arguments: argparse.Namespace) -> float:
     """Peak resident memory of a fresh process that builds the contestant and draws one batch."""
     command = [sys.executable, __file__, "--memory-of", contestant, "--batch-sizes", str(batch_size)]
@@ -194,29 +180,6 @@ def measure(size: Size, arguments: argparse.Namespace) -> list[Result]:
     return results
 
 
-def processor() -> str:
-    if Path("/proc/cpuinfo").exists():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def peer_version() -> str:
-    try:
-        return version("transformers")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(FOLDER), *arguments], capture_output=True, text=True).stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../vqgen")
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
-
-
 def report(size: Size, results: list[Result], bandwidth: float, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "size": asdict(size),
@@ -229,10 +192,14 @@ def report(size: Size, results: list[Result], bandwidth: float, arguments: argpa
             for result in results
         ],
         "read_bandwidth_gigabytes_per_second": bandwidth / 1e9,
-        "processor": processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "repeats": arguments.repeats,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "transformers": peer_version()},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": version_of("transformers"),
+        },
         "commit": commit(),
     }
 
@@ -270,14 +237,6 @@ def table(measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write(measured: dict[str, Any]) -> None:
-    (FOLDER / "results").mkdir(exist_ok=True)
-    (FOLDER / "results" / "sampling.json").write_text(json.dumps(measured, indent=2) + "\n")
-    readme = FOLDER / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{table(measured)}\n{END}{rest.split(END)[1]}")
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
@@ -307,7 +266,8 @@ def main() -> None:
     measured = report(size, results, bandwidth, arguments)
     print(table(measured))
     if not arguments.quick:
-        write(measured)
+        write_results("sampling", measured)
+        write_region(README, "sampling", table(measured))
 
 
 if __name__ == "__main__":

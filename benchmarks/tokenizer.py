@@ -12,8 +12,6 @@ and scripts have it (`vqgen.runtime`). All of them take turns, so that a change 
 
 import argparse
 import contextlib
-import gc
-import importlib.metadata
 import json
 import platform
 import statistics
@@ -22,22 +20,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import nearest
 import torch
-from sampling import commit, own_peak_megabytes, processor
+from recording import README, commit, forget_peak, own_peak_megabytes, version_of, write_region, write_results
 from torch import Tensor
 from vqgan_contestants import CONTESTANTS, QUICK, Codec, Size, diffusers_model, pictures, weights
 
 from vqgen.interop import from_diffusers
 from vqgen.quantizers import nearest_codes
-from vqgen.runtime import prepared_runtime
+from vqgen.runtime import prepared_runtime, processor_name
 from vqgen.tokenizer import Tokenizer
 
-FOLDER = Path(__file__).parent
-BEGIN, END = "<!-- tokenizer: begin -->", "<!-- tokenizer: end -->"
 PEERS = ("taming-transformers", "diffusers")
 ALLOCATORS = ("as it comes", "freed memory kept")
 DIRECTIONS = ("encode", "decode")
@@ -150,13 +145,6 @@ def memory_of(contestant: str, batch_size: int, size: Size) -> dict[str, float]:
     return {"peak_megabytes": own_peak_megabytes()}
 
 
-def forget_peak() -> None:
-    """Let Linux count this process' peak memory anew; elsewhere it stays the peak of everything."""
-    gc.collect()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def peak_memory(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Of a fresh process for each contestant and batch size."""
     rows = []
@@ -223,13 +211,6 @@ def measure_search(size: Size, arguments: argparse.Namespace) -> list[dict[str, 
     return rows
 
 
-def peer_version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
 def report(size: Size, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything."""
     found: dict[str, Any] = {"size": asdict(size), "agreement": {}, "speed": measure(arguments)}
@@ -242,10 +223,10 @@ def report(size: Size, arguments: argparse.Namespace) -> dict[str, Any]:
     with prepared_runtime() as settings:
         found["runtime"] = [str(setting) for setting in settings]
         found["search"] = measure_search(size, arguments) if "search" in arguments.parts else []
-    peers = {name: peer_version(name) for name in ("taming-transformers-rom1504", "diffusers")}
+    peers = {name: version_of(name) for name in ("taming-transformers-rom1504", "diffusers")}
     return {
         **found,
-        "processor": processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "repeats": arguments.repeats,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, **peers},
@@ -300,14 +281,6 @@ def fastest_peer(
     )
 
 
-def write(measured: dict[str, Any]) -> None:
-    (FOLDER / "results").mkdir(exist_ok=True)
-    (FOLDER / "results" / "tokenizer.json").write_text(json.dumps(measured, indent=2) + "\n")
-    readme = FOLDER / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{table(measured)}\n{END}{rest.split(END)[1]}")
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4])
@@ -350,7 +323,8 @@ def main() -> None:
     measured = report(size, arguments)
     print(table(measured))
     if not arguments.quick:
-        write(measured)
+        write_results("tokenizer", measured)
+        write_region(README, "tokenizer", table(measured))
 
 
 if __name__ == "__main__":
