@@ -1,34 +1,42 @@
-"""Nearest codebook vector: time and extra memory of the bounded search against the whole matrix of distances.
+"""Nearest codebook vector: time, extra memory and exactness of the bounded search, and of how its peers search.
 
-    python benchmarks/nearest.py            # the table in README.md, about a minute
+    python benchmarks/nearest.py            # the table in README.md, about 2 minutes on two idle cores
     python benchmarks/nearest.py --quick    # a toy size, to see that it runs; writes nothing
 
-Four grids of 16 x 16 latents of width 256, K = 16,384, as VQGAN has them, and eight times as many. The whole matrix is
-`||z||^2 + ||e||^2 - 2 z e^T`, then argmin. Each is measured in a process of its own, in turns; extra memory is what the
-process' peak rises by in the search.
+Four grids of 16 x 16 latents, K = 16,384, of width 256 as VQGAN has them and of width 8, and eight times as many.
+taming-transformers makes the whole matrix `||z||^2 + ||e||^2 - 2 z e^T` and takes its argmin, diffusers that of
+`torch.cdist`; vector-quantize-pytorch is its `VectorQuantize` in eval mode, whose forward pass also makes a one-hot
+matrix and looks the vectors up. All take turns in one process, twice: as Python leaves it, and with freed memory kept,
+as vqgen's commands and scripts have it (`vqgen.runtime`). Extra memory is what the peak of a process of its own rises
+by in the first search. Exact is the share of latents whose code is the one that float64 finds.
 """
 
 import argparse
+import contextlib
+import importlib
 import json
-import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
+from recording import README, conditions, forget_peak, own_peak_megabytes, version_of, write_region, write_results
 from torch import Tensor
 
 from vqgen.quantizers import nearest_codes
+from vqgen.runtime import prepared_runtime
 
-FOLDER = Path(__file__).parent
-BEGIN, END = "<!-- nearest: begin -->", "<!-- nearest: end -->"
-SIZES = ((1024, 16_384, 256), (8192, 16_384, 256))
+SIZES = ((1024, 16_384, 256), (1024, 16_384, 8), (8192, 16_384, 256))
 QUICK = ((64, 128, 8),)
+ALLOCATORS = ("as it comes", "freed memory kept")
+
+Search = Callable[[Tensor], Tensor]
+"""Latents (n, d) to codes (n,)."""
 
 
 def whole_matrix(latents: Tensor, codebook: Tensor) -> Tensor:
@@ -36,65 +44,129 @@ def whole_matrix(latents: Tensor, codebook: Tensor) -> Tensor:
     return (squares - 2 * latents @ codebook.t()).argmin(1)
 
 
-SEARCHES = {"vqgen, blocks": nearest_codes, "whole matrix": whole_matrix}
+def all_distances(latents: Tensor, codebook: Tensor) -> Tensor:
+    return torch.cdist(latents, codebook).argmin(1)
 
 
-def measure(search: str, size: tuple[int, int, int], repeats: int) -> dict[str, float]:
-    """In this process: extra peak memory of the first search, then the median time of more."""
+def build_vector_quantize(codebook: Tensor) -> Search:
+    package = importlib.import_module("vector_quantize_pytorch")  # of the extra `bench`
+    quantizer = package.VectorQuantize(dim=codebook.shape[1], codebook_size=len(codebook)).eval()
+    quantizer._codebook.embed.copy_(codebook[None])
+    return lambda latents: quantizer(latents[None])[1][0]
+
+
+OURS = "vqgen"
+SEARCHES: dict[str, Callable[[Tensor], Search]] = {
+    OURS: lambda codebook: partial(nearest_codes, codebook=codebook),
+    "taming-transformers' formula": lambda codebook: partial(whole_matrix, codebook=codebook),
+    "diffusers' formula": lambda codebook: partial(all_distances, codebook=codebook),
+    "vector-quantize-pytorch": build_vector_quantize,
+}
+if find_spec("vector_quantize_pytorch") is None:
+    del SEARCHES["vector-quantize-pytorch"]
+
+
+def made(size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """Latents (n, d) and codebook (k, d)."""
     torch.manual_seed(0)
-    latents, codebook = torch.randn(size[0], size[2]), torch.randn(size[1], size[2])
-    SEARCHES[search](latents[:1], codebook[:64])  # libraries load their kernels now
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    SEARCHES[search](latents, codebook)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
+    n, k, d = size
+    return torch.randn(n, d), torch.randn(k, d)
+
+
+def true_codes(latents: Tensor, codebook: Tensor) -> Tensor:
+    """What float64 says, a few rows at a time."""
+    vectors = codebook.double()
+    half = vectors.square().sum(1) / 2
+    return torch.cat([(rows.double() @ vectors.t() - half).argmax(1) for rows in torch.split(latents, 256)])
+
+
+def in_turns(size: tuple[int, int, int], repeats: int) -> dict[str, dict[str, Any]]:
+    """In this process: milliseconds of every search, and the share of exact codes."""
+    latents, codebook = made(size)
+    searches = {name: build(codebook) for name, build in SEARCHES.items()}
+    truth = true_codes(latents, codebook)
+    found: dict[str, dict[str, Any]] = {
+        name: {"exact": (search(latents) == truth).double().mean().item(), "milliseconds": []}
+        for name, search in searches.items()
+    }
     for _ in range(repeats):
-        start = time.perf_counter()
-        SEARCHES[search](latents, codebook)
-        seconds.append(time.perf_counter() - start)
-    return {"milliseconds": statistics.median(seconds) * 1000, "extra_megabytes": (after - before) / 1024}
+        for name, search in searches.items():
+            start = time.perf_counter()
+            search(latents)
+            found[name]["milliseconds"].append(1e3 * (time.perf_counter() - start))
+    return found
+
+
+def extra_megabytes(name: str, size: tuple[int, int, int]) -> float:
+    """In this process: what the peak rises by in the first search."""
+    latents, codebook = made(size)
+    SEARCHES[name](codebook[:64])(latents[:1])  # libraries load their kernels now
+    search = SEARCHES[name](codebook)
+    forget_peak()
+    before = own_peak_megabytes()
+    search(latents)
+    return own_peak_megabytes() - before
+
+
+def in_process(*arguments: str | int) -> Any:
+    """What this program says when it is called by itself."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(sizes: tuple[tuple[int, int, int], ...], repeats: int) -> list[dict[str, Any]]:
+    rows = []
+    for size in sizes:
+        timed = {each: in_process("--turns", each, *size, "--repeats", repeats) for each in ALLOCATORS}
+        for name in SEARCHES:
+            times = {each: found[name]["milliseconds"] for each, found in timed.items()}
+            memory = in_process("--memory-of", name, *size)
+            exact = timed[ALLOCATORS[0]][name]["exact"]
+            rows.append(
+                {"size": size, "search": name, "milliseconds": times, "extra_megabytes": memory, "exact": exact}
+            )
+    return rows
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    lines = ["| latents | codes | width | search | ms, median | extra memory |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| latents | codes | width | search | ms, median (range) | with freed memory kept | extra memory | exact |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for row in results:
-        n, k, d = row["size"]
-        cells = (n, k, d, row["search"], f"{row['milliseconds']:.0f}", f"{row['extra_megabytes']:.0f} MB")
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        times = [row["milliseconds"][each] for each in ALLOCATORS]
+        cells = [*map(str, row["size"]), row["search"]]
+        cells += [f"{statistics.median(each):.3g} ({min(each):.3g} to {max(each):.3g})" for each in times]
+        cells += [f"{row['extra_megabytes']:.0f} MB", f"{row['exact']:.2%}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a toy size, nothing written")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--only", nargs=4, metavar=("SEARCH", "N", "K", "D"), help=argparse.SUPPRESS)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--turns", nargs=4, metavar=("ALLOCATOR", "N", "K", "D"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", nargs=4, metavar=("SEARCH", "N", "K", "D"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only:
-        search, n, k, d = options.only
-        print(json.dumps(measure(search, (int(n), int(k), int(d)), options.repeats)))
+    if options.turns or options.memory_of:
+        name, n, k, d = options.turns or options.memory_of
+        kept = options.turns and name == ALLOCATORS[1]
+        size = (int(n), int(k), int(d))
+        with prepared_runtime() if kept else contextlib.nullcontext(), torch.inference_mode():
+            print(json.dumps(in_turns(size, options.repeats) if options.turns else extra_megabytes(name, size)))
         return
-    results: list[dict[str, Any]] = []
-    for size in QUICK if options.quick else SIZES:
-        for search in SEARCHES:
-            command = [sys.executable, __file__, "--repeats", str(options.repeats), "--only", search, *map(str, size)]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results.append({"size": size, "search": search, **json.loads(out)})
-    print(table(results))
-    if options.quick:
-        return
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "torch": torch.__version__,
-    }
-    (FOLDER / "results").mkdir(exist_ok=True)
-    (FOLDER / "results" / "nearest.json").write_text(
-        json.dumps({"machine": machine, "results": results}, indent=2) + "\n"
+    options.repeats = 2 if options.quick else options.repeats
+    results = measure(QUICK if options.quick else SIZES, options.repeats)
+    note = (
+        f"{conditions()}, vector-quantize-pytorch {version_of('vector-quantize-pytorch')}; medians of "
+        f"{options.repeats} interleaved repeats."
     )
-    readme = FOLDER / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{table(results)}\n{END}{rest.split(END)[1]}")
+    text = f"{table(results)}\n\n{note}"
+    print(text)
+    if not options.quick:
+        write_results("nearest", {"conditions": note, "results": results})
+        write_region(README, "nearest", text)
 
 
 if __name__ == "__main__":
