@@ -64,6 +64,11 @@ class Augmented(Dataset[ImageBatch]):
     def batch(self, draws: Sequence[int]) -> ImageBatch:
         """The images of these draws with their labels; much faster than one by one."""
         indices = [draw % len(self.dataset) for draw in draws]
+        return ImageBatch(to_unit_range(self.read(draws)), self.dataset.labels[torch.as_tensor(indices)])
+
+    def read(self, draws: Sequence[int]) -> UInt8[Tensor, "b c H W"]:
+        """The pixels of these draws, 0 black to 255 white."""
+        indices = [draw % len(self.dataset) for draw in draws]
         seeds = mix(self.seed, draws)
         # Seeds of their own for each purpose: else a place to crop at would go with a direction to flip to.
         images = self.dataset.read(indices, mix(1, seeds.tolist()).tolist())
@@ -81,7 +86,7 @@ class Augmented(Dataset[ImageBatch]):
             images = torch.stack(
                 [self._transform(*pair) for pair in zip(images, mix(2, seeds.tolist()).tolist(), strict=True)]
             )
-        return ImageBatch(to_unit_range(images), self.dataset.labels[torch.as_tensor(indices)])
+        return images
 
     def _transform(self, image: UInt8[Tensor, "c H W"], seed: int) -> UInt8[Tensor, "c H W"]:
         result = image

@@ -55,13 +55,28 @@ def whole_folder(target: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        _replace_folder(partial, target, target.with_name(f".{target.name}.old-{suffix}"))
+        replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _replace_folder(source: Path, target: Path, aside: Path) -> None:
-    """Rename source to target, whatever stands there: a folder cannot be renamed onto a full one."""
+def replace_folder(source: Path, target: Path) -> None:
+    """Rename a folder to a target in the same place, whatever stands there.
+
+    Args:
+        source: the folder.
+        target: its new name; a folder that has it is removed.
+
+    Example:
+        >>> import tempfile
+        >>> source, target = (Path(tempfile.mkdtemp()) / "entry" for _ in range(2))
+        >>> source.mkdir(), target.mkdir()
+        (None, None)
+        >>> replace_folder(source, target)
+        >>> source.exists(), target.exists()
+        (False, True)
+    """
+    aside = target.with_name(f".{target.name}.old-{os.getpid()}-{secrets.token_hex(4)}")  # a full one is in the way
     with suppress(FileNotFoundError):
         target.rename(aside)
     try:

@@ -12,9 +12,9 @@ from jaxtyping import Int, Int64
 from torch import Tensor
 
 from vqgen.data.cache import whole_folder
+from vqgen.data.code_writer import FORMAT, CodeFacts, CodeWriter
 from vqgen.data.draws import mix, uniforms
 
-FORMAT = "vqgen-codes-1"
 AnyBatch = TypeVar("AnyBatch", covariant=True)
 
 
@@ -48,6 +48,7 @@ class CodeGrids:
         image_size: (H, W) of the images.
         codebook_size: codes lie in [0, codebook_size).
         class_names: the names of the labels.
+        changes: how the further views were changed; None where that was not recorded.
         tokenizer_fingerprint: of the tokenizer the codes were made with.
         source_fingerprint: of the source the images came from.
 
@@ -83,6 +84,7 @@ class CodeGrids:
         self.codebook_size = int(meta["codebook_size"])
         self.image_size = tuple(meta["image_size"])
         self.class_names = tuple(meta["class_names"])
+        self.changes: dict[str, Any] | None = meta.get("changes")
         try:
             self._codes: npt.NDArray[Any] = np.load(self.folder / "codes.npy", mmap_mode="r", allow_pickle=False)
             labels = np.load(self.folder / "labels.npy", allow_pickle=False)
@@ -196,41 +198,22 @@ def write_code_grids(
         >>> len(CodeGrids(target))
         5
     """
-    shape = (views, len(labels), *grid_size)
+    facts = CodeFacts(
+        shape=(views, len(labels), *grid_size),
+        codebook_size=codebook_size,
+        image_size=image_size,
+        class_names=tuple(class_names),
+        tokenizer=tokenizer,
+        source=source,
+    )
     with whole_folder(Path(target)) as folder:
-        kept = np.lib.format.open_memmap(folder / "codes.npy", mode="w+", dtype=code_dtype(codebook_size), shape=shape)
-        rows, at = kept.reshape(-1, *grid_size), 0
-        for codes in batches:
-            if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
-                raise ValueError(
-                    f"codes must lie in [0, {codebook_size}), got {int(codes.min())} to {int(codes.max())}; "
-                    "pass the codebook size of the tokenizer that made them"
-                )
-            rows[at : at + len(codes)] = codes.cpu().numpy()
-            at += len(codes)
-        assert at == len(rows), f"expected {len(rows)} grids of codes, got {at}"
-        kept.flush()
-        np.save(folder / "labels.npy", labels.numpy())
-        meta = {
-            "format": FORMAT,
-            "shape": list(shape),
-            "codebook_size": codebook_size,
-            "image_size": list(image_size),
-            "class_names": list(class_names),
-            "tokenizer": tokenizer,
-            "source": source,
-        }
-        (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-
-
-def code_dtype(codebook_size: int) -> np.dtype[Any]:
-    """The smallest unsigned integers that hold the codes of a codebook.
-
-    Example:
-        >>> [code_dtype(size).name for size in (256, 257, 65536, 65537)]
-        ['uint8', 'uint16', 'uint16', 'uint32']
-    """
-    return np.min_scalar_type(codebook_size - 1)
+        writer = CodeWriter(folder / "codes.npy", facts)
+        try:
+            for codes in batches:
+                writer.append(codes)
+        finally:
+            writer.close()
+        writer.complete(labels.numpy())
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Looking at every image file once before training starts, and remembering what was found."""
 
+import hashlib
 import json
 import logging
 import os
@@ -7,9 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from vqgen.data.cache import short_hash
 from vqgen.data.decode import decode_file
 
+_AT_ONCE = 4096
 _log = logging.getLogger(__name__)
 
 
@@ -48,10 +53,14 @@ def broken_files(root: Path, files: Sequence[str], cache: Path) -> dict[str, str
                 return str(error)
             return ""
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without holding the interpreter's lock
-            for file, found in zip(new, pool.map(problem, new), strict=True):
-                known[file] = [*stamps[file], found]
-        _write_record(record, {file: known[file] for file in files})
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without holding the interpreter's lock
+                for start in range(0, len(new), _AT_ONCE):  # the pool would keep something for each of a million
+                    some = new[start : start + _AT_ONCE]
+                    for file, found in zip(some, pool.map(problem, some), strict=True):
+                        known[file] = [*stamps[file], found]
+        finally:  # when interrupted, what was looked at is not looked at again
+            _write_record(record, {file: known[file] for file in files if file in known})
     return {file: str(known[file][2]) for file in files if known[file][2]}
 
 
@@ -59,6 +68,31 @@ def file_stamp(path: Path) -> list[int]:
     """The size of a file in bytes and its time of change in nanoseconds: equal stamps, presumably equal files."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def file_stamps(root: Path, files: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """A number for each file that changes with its name, its size and its time of change.
+
+    Args:
+        root: the folder the files are in.
+        files: n paths below it.
+
+    Returns:
+        (n,): 8 bytes a file, however long its name.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> _ = [(root / name).write_bytes(b"...") for name in ("a.png", "b.png")]
+        >>> len(set(file_stamps(root, ["a.png", "b.png"]).tolist()))
+        2
+    """
+
+    def digest(file: str) -> int:
+        text = json.dumps([file, *file_stamp(root / file)])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+    return np.fromiter(map(digest, files), dtype=np.uint64, count=len(files))
 
 
 def _read_record(record: Path) -> dict[str, list[int | str]]:

@@ -3,6 +3,9 @@
 import hashlib
 import logging
 import os
+from array import array
+from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,7 +14,8 @@ import torch
 
 from vqgen.data.cache import cache_folder, short_hash
 from vqgen.data.decode import Channels
-from vqgen.data.file_check import broken_files, file_stamp
+from vqgen.data.file_check import broken_files, file_stamps
+from vqgen.data.file_names import FileNames
 from vqgen.data.folder_images import Crop, FolderImages
 from vqgen.data.source import ImageSource, Split, as_image_size
 
@@ -24,7 +28,8 @@ class ImageFolder(ImageSource):
 
     Images are turned the way the camera was held, put on white where they are transparent, scaled until they just
     cover the size, and cut. Before the first split is handed out every file is decoded once to see whether it is
-    whole; the result is remembered, so this costs time only once.
+    whole; the result is remembered, so this costs time only once. What reads every image once and can go on after a
+    broken one (`vqgen tokenize`) does without. Names, and no images, are in memory: some 60 bytes for each.
 
     Args:
         root: the folder; files at any depth count, hidden ones do not.
@@ -82,7 +87,7 @@ class ImageFolder(ImageSource):
         self.on_error = on_error
         self.cache = cache
         self.image_size = as_image_size(size)
-        self._files = {name: list_images(Path(folder)) for name, folder in self._roots.items()}
+        self._files = {name: FileNames(list_images(Path(folder))) for name, folder in self._roots.items()}
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -99,14 +104,16 @@ class ImageFolder(ImageSource):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Short hash of the files (path, size, time of change) and of how they are read and split."""
+        """Short hash of the files (path, size, time of change) and of how they are read and split.
+
+        Files are looked at for it only where broken ones are to be skipped.
+        """
+        files = self._sound_files if self.on_error == "skip" else self._files
+        stamps = {name: file_stamps(self._roots[name], names) for name, names in files.items()}
         return short_hash(
             {
                 "source": "ImageFolder",
-                "files": {
-                    name: [[file, *file_stamp(self._roots[name] / file)] for file in files]
-                    for name, files in self._sound_files.items()
-                },
+                "files": {name: hashlib.sha256(numbers.tobytes()).hexdigest() for name, numbers in stamps.items()},
                 "size": self.image_size,
                 "labels": self.labels,
                 "validation_fraction": self.validation_fraction if self.validation_root is None else None,
@@ -137,12 +144,25 @@ class ImageFolder(ImageSource):
         return broken
 
     @cached_property
-    def _sound_files(self) -> dict[str, list[str]]:
-        skipped = self.skipped
+    def _sound_files(self) -> dict[str, FileNames]:
+        if not self.skipped:
+            return self._files
         return {
-            name: [file for file in files if str(self._roots[name] / file) not in skipped]
+            name: FileNames(file for file in files if str(self._roots[name] / file) not in self.skipped)
             for name, files in self._files.items()
         }
+
+    def unchecked(self) -> "ImageFolder":
+        """The same images, but without looking at all files beforehand to see whether they are whole.
+
+        Returns:
+            Where broken files are to be skipped, the source itself: they must be known beforehand.
+        """
+        if self.on_error != "raise":
+            return self
+        source = copy(self)
+        source.on_error = "trust"
+        return source
 
     def split(self, name: Split) -> FolderImages:
         """The images of one split, decoded when they are read.
@@ -160,11 +180,11 @@ class ImageFolder(ImageSource):
         files = self._sound_files.get(name, self._sound_files["train"])
         if self.validation_root is None:
             held_out = choose_validation(files, self.validation_fraction)
-            files = [file for file in files if (file in held_out) == (name == "validation")]
+            files = FileNames(file for file in files if (file in held_out) == (name == "validation"))
         if not files and name == "train":
             raise ValueError(f"no image file in {root} is left to train on; {len(self.skipped)} could not be read")
         numbers = {class_name: number for number, class_name in enumerate(self.class_names)}
-        labels = [numbers.get(_class_of(file), -1) for file in files]
+        labels = array("q", (numbers.get(_class_of(file), -1) for file in files))
         return FolderImages(
             root,
             files,
@@ -197,23 +217,20 @@ def list_images(root: Path) -> list[str]:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root.resolve()}; pass the folder that holds your images")
-    files = []
+    files: list[str] = []
     for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        below = Path(folder).relative_to(root)
-        files += [
-            (below / name).as_posix()
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
+        below = "" if Path(folder) == root else f"{Path(folder).relative_to(root).as_posix()}/"
+        files += [below + name for name in names if not name.startswith(".") and name.lower().endswith(tuple(SUFFIXES))]
     if not files:
         raise FileNotFoundError(
             f"there is no image in {root.resolve()}; expected files ending in {', '.join(sorted(SUFFIXES))}"
         )
-    return sorted(files)
+    files.sort()
+    return files
 
 
-def choose_validation(files: list[str], fraction: float) -> set[str]:
+def choose_validation(files: Sequence[str], fraction: float) -> set[str]:
     """The files to hold out: those whose path hashes low, and at least one where a fraction is asked for at all.
 
     Args:
@@ -229,10 +246,14 @@ def choose_validation(files: list[str], fraction: float) -> set[str]:
     """
     if fraction == 0 or len(files) < 2:
         return set()
-    ranks = {file: int.from_bytes(hashlib.sha256(file.encode()).digest()[:8], "big") / 2**64 for file in files}
-    chosen = {file for file, rank in ranks.items() if rank < fraction}
-    lowest, highest = min(ranks, key=ranks.__getitem__), max(ranks, key=ranks.__getitem__)
-    return (chosen | {lowest}) - {highest}
+    chosen: set[str] = set()
+    lowest, highest = (2.0, ""), (-1.0, "")
+    for file in files:
+        rank = int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big") / 2**64
+        lowest, highest = min(lowest, (rank, file)), max(highest, (rank, file))
+        if rank < fraction:
+            chosen.add(file)
+    return (chosen | {lowest[1]}) - {highest[1]}
 
 
 def _class_of(file: str) -> str:

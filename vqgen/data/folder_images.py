@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from vqgen.data.decode import Channels, decode_file
 from vqgen.data.draws import uniforms
+from vqgen.data.file_check import file_stamps
 from vqgen.data.resize import resize_and_crop
 from vqgen.data.source import ImageDataset
 
@@ -37,6 +39,8 @@ class FolderImages(ImageDataset):
         torch.Size([3, 4, 4])
     """
 
+    slow_to_read = True
+
     def __init__(
         self,
         root: Path,
@@ -54,6 +58,10 @@ class FolderImages(ImageDataset):
         self.channels: Channels = channels
         self.crop = crop
 
+    def stamps(self) -> npt.NDArray[np.uint64]:
+        """A number for each file that changes with its name, size and time of change; opens none."""
+        return file_stamps(self.root, self.files)
+
     def read(self, indices: Sequence[int], seeds: Sequence[int] | None = None) -> UInt8[Tensor, "b c H W"]:
         """The pixels at these indices; with seeds and random cropping, cut at places the seeds decide."""
         if seeds is None or self.crop == "center":
@@ -62,6 +70,14 @@ class FolderImages(ImageDataset):
             places = uniforms(np.asarray(seeds, dtype=np.uint64), 2)
         images = []
         for index, (top, left) in zip(indices, places.tolist(), strict=True):
-            image = decode_file(self.root / self.files[index], self.channels, enough=self.size)
+            image = self._decode(self.root / self.files[index])
             images.append(resize_and_crop(image, self.size, place=(top, left)))
         return torch.stack(images)
+
+    def _decode(self, file: Path) -> UInt8[Tensor, "c H W"]:
+        try:
+            return decode_file(file, self.channels, enough=self.size)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; mend or remove it, or pass on_error='skip' to leave out all such files"
+            ) from error

@@ -1,13 +1,16 @@
 """The loaders of training and validation: whole batches at a time, shared between processes, and resumable."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vqgen.data.draws import DrawBatches
+from vqgen.data.source import ImageDataset
+from vqgen.runtime import allowed_processors
 
 Batch = TypeVar("Batch")
 
@@ -72,7 +75,7 @@ class ResumableLoader(Generic[Batch]):
             self._delivered = 0
         self._continuing = False
         self._draws.epoch, self._draws.first = self._epoch, self._delivered
-        for batch in self._loader:
+        for batch in _readable(self._loader):
             self._delivered += 1
             yield batch
 
@@ -100,6 +103,7 @@ class SequentialLoader(Generic[Batch]):
         rank: which of them this is, from 0.
         num_workers: worker processes that read ahead; 0 reads in the calling process.
         pin_memory: hand out batches in page-locked memory, which copies to a GPU faster.
+        first: item to begin with; the batches after it are those of a loader that begins with the first.
 
     Example:
         >>> [batch.tolist() for batch in SequentialLoader(torch.tensor, items=7, batch_size=3)]
@@ -116,26 +120,52 @@ class SequentialLoader(Generic[Batch]):
         rank: int = 0,
         num_workers: int = 0,
         pin_memory: bool = False,
+        first: int = 0,
     ) -> None:
-        self._shares = _EqualShares(items, batch_size, num_replicas, rank)
+        self._shares = _EqualShares(items, batch_size, num_replicas, rank, first)
         self._loader = _batch_loader(read, self._shares, num_workers, pin_memory)
 
     def __len__(self) -> int:
         return len(self._shares)
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._loader
+        yield from _readable(self._loader)
+
+
+def reading_processes(dataset: ImageDataset, *, batches: int) -> int:
+    """How many processes shall read a data set ahead: one a processor for images that are decoded, none for others.
+
+    The encoder's threads share the processors with them: whichever is the slower of reading and encoding gets what the
+    other leaves, since those that are ahead wait.
+
+    Args:
+        dataset: what is read.
+        batches: how many there are; one needs no process, and there are never more processes than batches.
+
+    Returns:
+        The number, at least 0.
+
+    Example:
+        >>> from vqgen.data import SyntheticImages
+        >>> reading_processes(SyntheticImages(4, 8).split("train"), batches=100)
+        0
+    """
+    if not dataset.slow_to_read or batches < 2:
+        return 0
+    affinity = getattr(os, "sched_getaffinity", None)
+    processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(processors, int(min(allowed_processors(), processors)), batches))
 
 
 class _EqualShares(Sampler[list[int]]):
     """The items in order, cut into as few batches as will do, equally many for every process."""
 
-    def __init__(self, items: int, batch_size: int, num_replicas: int, rank: int) -> None:
+    def __init__(self, items: int, batch_size: int, num_replicas: int, rank: int, beginning: int) -> None:
         rounds = -(-items // (batch_size * num_replicas))
         cuts = rounds * num_replicas
         ends = [items * cut // cuts for cut in range(cuts + 1)] if cuts else [0]
         bounds = list(itertools.pairwise(ends))[rank::num_replicas]
-        self.bounds = [(first, end) for first, end in bounds if end > first]
+        self.bounds = [(max(first, beginning), end) for first, end in bounds if end > max(first, beginning)]
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -144,14 +174,33 @@ class _EqualShares(Sampler[list[int]]):
         return (list(range(first, end)) for first, end in self.bounds)
 
 
-class _ByBatch(Dataset[Batch]):
+class _ByBatch(Dataset[Any]):
     """What a `DataLoader` that does not batch asks for an "item": here that is a list of numbers."""
 
-    def __init__(self, read: Callable[[list[int]], Batch]) -> None:
+    def __init__(self, read: Callable[[list[int]], Any]) -> None:
         self.read = read
 
-    def __getitem__(self, numbers: list[int]) -> Batch:
-        return self.read(numbers)
+    def __getitem__(self, numbers: list[int]) -> Any:
+        try:
+            return self.read(numbers)
+        except ValueError as error:
+            if get_worker_info() is None:
+                raise
+            return _Unreadable(str(error))  # torch would hand it on with the worker's traceback as its message
+
+
+class _Unreadable:
+    """Stands in a worker's answer for a batch that cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+def _readable(batches: "DataLoader[Batch]") -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, _Unreadable):
+            raise ValueError(batch.message)
+        yield batch
 
 
 def _batch_loader(

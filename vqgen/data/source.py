@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -54,6 +56,7 @@ class ImageDataset(Dataset[ImageBatch], ABC):
     """
 
     labels: Int64[Tensor, " n"]
+    slow_to_read: bool = False  # whether reading is worth processes of its own, as decoding files is
 
     @abstractmethod
     def read(self, indices: Sequence[int], seeds: Sequence[int] | None = None) -> UInt8[Tensor, "b c H W"]:
@@ -64,6 +67,10 @@ class ImageDataset(Dataset[ImageBatch], ABC):
             seeds: one number per image that decides whatever is random in reading it (a random crop, say); None reads
                 the image without randomness. A data set in which nothing is random ignores it.
         """
+
+    def stamps(self) -> npt.NDArray[np.uint64] | None:
+        """A number for each image, (n,), that changes when the image does; None if the data set cannot tell."""
+        return None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -126,6 +133,10 @@ class ImageSource(ABC):
         The first call makes what has to be made (downloads, renders); a data module therefore calls it on one
         process before the others.
         """
+
+    def unchecked(self) -> "ImageSource":
+        """The same images without looking at them beforehand, for those who read each of them once and then stop."""
+        return self
 
     def captions(self, name: Split) -> tuple[Caption, ...]:
         """The caption of every image of a split, in its order; none if the source has no captions.

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vqgen.data import file_check
-from vqgen.data.file_check import broken_files
+from vqgen.data.file_check import broken_files, file_stamps
 
 FILES = ["a.png", "b/c.png", "d.png"]
 
@@ -59,3 +59,33 @@ def test_a_damaged_record_is_made_anew(root: Path, tmp_path: Path, damage: str) 
     (record,) = (tmp_path / "cache").rglob("*.json")
     record.write_text(damage)
     assert list(broken_files(root, FILES, tmp_path / "cache")) == ["d.png"]
+
+
+def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
+    root: Path, tmp_path: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = file_check.decode_file
+
+    def interrupted(path: Path) -> object:
+        if path.name == "d.png":
+            raise KeyboardInterrupt
+        return spy(path)
+
+    monkeypatch.setattr(file_check, "_AT_ONCE", 1)
+    monkeypatch.setattr(file_check, "decode_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        broken_files(root, FILES, tmp_path / "cache")
+    looked_at.clear()
+    monkeypatch.setattr(file_check, "decode_file", spy)
+    assert list(broken_files(root, FILES, tmp_path / "cache")) == ["d.png"]
+    assert looked_at == ["d.png"]
+
+
+def test_stamps_tell_files_apart_and_change_with_them(root: Path) -> None:
+    before = file_stamps(root, FILES).tolist()
+    assert len(set(before)) == 3
+    assert file_stamps(root, FILES[::-1]).tolist() == before[::-1]
+    os.utime(root / "a.png", ns=(1, 1))
+    (root / "d.png").write_bytes(b"an image")
+    after = file_stamps(root, FILES).tolist()
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, False]

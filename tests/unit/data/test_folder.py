@@ -172,3 +172,17 @@ def test_choose_validation_takes_some_and_never_all(count: int) -> None:
         assert chosen < set(files)
         assert bool(chosen) == (fraction > 0 and count > 1)
     assert len(choose_validation([f"{number}.png" for number in range(2000)], 0.2)) in range(340, 460)
+
+
+def test_unchecked_images_are_the_same_and_are_not_looked_at(root: Path) -> None:
+    source = ImageFolder(root, 8, cache=root.parent / "one")
+    unchecked = source.unchecked()
+    assert unchecked.fingerprint == source.fingerprint
+    assert list(unchecked.split("train").files) == list(source.split("train").files)
+    (root / "cats" / "bad.png").write_bytes(b"no image")
+    source = ImageFolder(root, 8, cache=root.parent / "two")
+    assert len(source.unchecked().split("train")) + len(source.unchecked().split("validation")) == 31
+    with pytest.raises(ValueError, match="1 of the image files cannot be read"):
+        source.split("train")
+    skipping = ImageFolder(root, 8, on_error="skip", cache=root.parent / "three").unchecked()
+    assert len(skipping.split("train")) + len(skipping.split("validation")) == 30

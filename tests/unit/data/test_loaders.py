@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from vqgen.data import ResumableLoader, SequentialLoader
+from vqgen.data import ArrayImages, ResumableLoader, SequentialLoader
 from vqgen.data.draws import DrawBatches
+from vqgen.data.loaders import reading_processes
 
 
 def make_loader(**arguments: int) -> ResumableLoader[torch.Tensor]:
@@ -80,3 +81,43 @@ def test_sequential_loader_gives_every_item_once(items: int, num_replicas: int) 
 
 def test_sequential_loader_of_nothing_is_empty() -> None:
     assert list(SequentialLoader(torch.tensor, items=0, batch_size=4)) == []
+
+
+def test_sequential_loader_begins_in_the_middle_with_the_same_batches() -> None:
+    def batches(**options: int) -> list[list[int]]:
+        loader = SequentialLoader(torch.tensor, items=23, batch_size=4, **options)
+        return [batch.tolist() for batch in loader]
+
+    whole = batches()
+    for number in range(len(whole) + 1):
+        assert batches(first=sum(map(len, whole[:number]))) == whole[number:]
+    assert batches(first=2)[0] == [2]
+    assert batches(first=23) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_cannot_be_read_is_told_in_its_own_words(num_workers: int) -> None:
+    def read(numbers: list[int]) -> torch.Tensor:
+        if 5 in numbers:
+            raise ValueError("cannot read number 5")
+        return torch.tensor(numbers)
+
+    batches = iter(SequentialLoader(read, items=8, batch_size=2, num_workers=num_workers))
+    assert [next(batches).tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match=r"^cannot read number 5$"):
+        next(batches)
+
+
+def test_files_are_read_by_as_many_processes_as_there_are_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Files(ArrayImages):
+        slow_to_read = True
+
+    pixels = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
+    monkeypatch.setattr("vqgen.data.loaders.os.sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr("vqgen.data.loaders.allowed_processors", lambda: 4.5)
+    assert reading_processes(Files(pixels), batches=100) == 4
+    assert reading_processes(Files(pixels), batches=3) == 3
+    assert reading_processes(Files(pixels), batches=1) == 0
+    assert reading_processes(ArrayImages(pixels), batches=100) == 0
+    monkeypatch.setattr("vqgen.data.loaders.allowed_processors", lambda: 0.5)
+    assert reading_processes(Files(pixels), batches=100) == 1
