@@ -29,15 +29,14 @@ format: $(VENV)/.installed-dev ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# First speed and memory beside the peers, then how cost grows and what quality costs; last what all of it says.
+SPEED := nearest sampling training tokenizer order
+COST := growth attention segment_memory
+QUALITY := quantizers adversarial groups signals
 bench: $(VENV)/.installed-bench ## speed against peers and quality, written to benchmarks/results; about three hours
-	$(BIN)/python benchmarks/nearest.py $(ARGS)
-	$(BIN)/python benchmarks/sampling.py $(ARGS)
-	$(BIN)/python benchmarks/tokenizer.py $(ARGS)
-	$(BIN)/python benchmarks/quantizers.py $(ARGS)
-	$(BIN)/python benchmarks/adversarial.py $(ARGS)
-	$(BIN)/python benchmarks/order.py $(ARGS)
-	$(BIN)/python benchmarks/groups.py $(ARGS)
-	$(BIN)/python benchmarks/signals.py $(ARGS)
+	set -e; for program in $(SPEED) $(COST) $(QUALITY); do $(BIN)/python benchmarks/$$program.py $(ARGS); done
+	$(BIN)/python benchmarks/plot.py
+	$(BIN)/python benchmarks/regression.py
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

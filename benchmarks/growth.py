@@ -1,6 +1,6 @@
 """How cost grows: drawing and training with the number of codes, dense and sparse; the tokenizer with the image.
 
-    python benchmarks/growth.py            # the tables in README.md, about 6 minutes on two idle cores
+    python benchmarks/growth.py            # the tables in README.md, about 5 minutes on two idle cores
     python benchmarks/growth.py --quick    # a toy size in seconds, to see that it runs; writes nothing
 
 A prior of 4 layers of 512 meets grids of 8 x 8 to 64 x 64 codes in raster order. Drawing is measured over the last
@@ -240,7 +240,7 @@ def report(size: Size, rows: list[dict[str, Any]], note: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory-of", nargs=2, metavar=("DIRECTION", "PIXELS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     size, repeats = (QUICK, 1) if options.quick else (Size(), options.repeats)
