@@ -1,4 +1,4 @@
-"""VQGAN against its peers: encoding, decoding, peak memory, and the search for the nearest code.
+"""VQGAN against its peers: encoding, decoding and peak memory.
 
     python benchmarks/tokenizer.py            # the tables in README.md, about 20 minutes on two idle cores
     python benchmarks/tokenizer.py --quick    # a toy size in half a minute, to see that it runs; writes nothing
@@ -18,25 +18,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import nearest
 import torch
+from limits import product_rate
 from recording import README, commit, forget_peak, own_peak_megabytes, version_of, write_region, write_results
-from torch import Tensor
-from vqgan_contestants import CONTESTANTS, QUICK, Codec, Size, diffusers_model, pictures, weights
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from vqgan_contestants import CONTESTANTS, QUICK, Codec, Size, Taming, diffusers_model, pictures, weights
 
 from vqgen.interop import from_diffusers
-from vqgen.quantizers import nearest_codes
 from vqgen.runtime import prepared_runtime, processor_name
 from vqgen.tokenizer import Tokenizer
 
 PEERS = ("taming-transformers", "diffusers")
 ALLOCATORS = ("as it comes", "freed memory kept")
 DIRECTIONS = ("encode", "decode")
-PARTS = ("search", "memory")
 
 
 def agreement(built: Mapping[str, Codec], size: Size) -> dict[str, dict[str, float]]:
@@ -158,57 +157,35 @@ def peak_memory(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def all_distances(latents: Tensor, codebook: Tensor) -> Tensor:
-    return torch.cdist(latents, codebook).argmin(1)
+def products(size: Size) -> dict[str, dict[str, float]]:
+    """Operations of the products in encoding and decoding an image, directly and by Winograd's F(4x4, 3x3).
 
+    The latter takes a quarter of the multiplications where a 3x3 convolution has stride 1; what comes before and after
+    them is not counted.
+    """
+    spared = 0.0
 
-SEARCHES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "vqgen": nearest_codes,
-    "taming-transformers' formula": nearest.whole_matrix,
-    "diffusers' formula": all_distances,
-}
+    def note(convolution: nn.Module, _: Any, out: Tensor) -> None:
+        nonlocal spared
+        assert isinstance(convolution, nn.Conv2d)
+        if convolution.kernel_size == (3, 3) and convolution.stride == (1, 1):
+            spared += 0.75 * 2 * 9 * convolution.in_channels * out.numel()
 
-
-def search_of(name: str, width: int, size: Size) -> float:
-    """In this process: megabytes by which the peak rises in the first search."""
-    torch.manual_seed(0)
-    latents, codebook = torch.randn(size.searched, width), torch.randn(size.codes, width)
-    SEARCHES[name](latents[:1], codebook[:64])  # libraries load their kernels now
-    before = own_peak_megabytes()
-    SEARCHES[name](latents, codebook)
-    return own_peak_megabytes() - before
-
-
-def measure_search(size: Size, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Milliseconds of each search, in turns, and the memory of each in a process of its own."""
-    rows = []
-    for width in (size.dim, size.narrow):
-        torch.manual_seed(0)
-        latents, codebook = torch.randn(size.searched, width), torch.randn(size.codes, width)
-        seconds: dict[str, list[float]] = {name: [] for name in SEARCHES}
-        codes = {}
-        for repeat in range(4 * arguments.repeats + arguments.warmup):
-            for name, search in SEARCHES.items():
-                start = time.perf_counter()
-                codes[name] = search(latents, codebook)
-                if repeat >= arguments.warmup:
-                    seconds[name].append(time.perf_counter() - start)
-        for name in SEARCHES:
-            command = [sys.executable, __file__, "--search-of", name, "--width", str(width)]
-            command += ["--quick"] if arguments.quick else []
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            rows.append(
-                {
-                    "search": name,
-                    "latents": size.searched,
-                    "codes": size.codes,
-                    "width": width,
-                    "milliseconds": statistics.median(seconds[name]) * 1000,
-                    "extra_megabytes": float(output.splitlines()[-1]),
-                    "same_codes": (codes[name] == codes["vqgen"]).float().mean().item(),
-                }
-            )
-    return rows
+    found = {}
+    with torch.device("meta"), torch.inference_mode():  # shapes alone, no arithmetic
+        model = Taming(size).eval()
+        for each in model.modules():
+            if isinstance(each, nn.Conv2d):
+                each.register_forward_hook(note)
+        images = torch.empty(1, 3, size.side, size.side)
+        codes = torch.zeros(1, size.cells, size.cells, dtype=torch.int64)
+        for direction in DIRECTIONS:
+            spared = 0.0
+            with FlopCounterMode(display=False) as counter:
+                model.encode(images) if direction == DIRECTIONS[0] else model.decode(codes)
+            direct = float(counter.get_total_flops())
+            found[direction] = {"direct": direct, "winograd": direct - spared}
+    return found
 
 
 def report(size: Size, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -219,10 +196,13 @@ def report(size: Size, arguments: argparse.Namespace) -> dict[str, Any]:
         found["agreement"] = agreement({n: CONTESTANTS[n](size, shared) for n in arguments.contestants}, size)
     if "diffusers, fp32" in arguments.contestants:
         found["same_codes_as_diffusers"] = diffusers_agreement(size)
-    found["memory"] = peak_memory(arguments) if "memory" in arguments.parts else []
+    found["memory"] = [] if arguments.no_memory else peak_memory(arguments)
     with prepared_runtime() as settings:
         found["runtime"] = [str(setting) for setting in settings]
-        found["search"] = measure_search(size, arguments) if "search" in arguments.parts else []
+        rate = product_rate(rows=4096, narrow=512, wide=2048)
+    needed = products(size)
+    found["limit"] = {direction: rate / needed[direction]["winograd"] for direction in DIRECTIONS}
+    found["products"] = {"operations_per_second": rate, "operations_per_image": needed}
     peers = {name: version_of(name) for name in ("taming-transformers-rom1504", "diffusers")}
     return {
         **found,
@@ -244,8 +224,9 @@ def table(measured: dict[str, Any]) -> str:
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + f"; commit {measured['commit']}; medians of {measured['repeats']} interleaved repeats, images per second.",
         "",
-        "| | memory | batch | encode | decode | fastest peer, same memory | fastest peer as it comes | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | memory | batch | encode | decode | fastest peer, same memory | fastest peer as it comes | of the limit "
+        "| peak memory |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     rates = {(r["contestant"], r["allocator"], r["batch_size"], r["direction"]): r["median"] for r in measured["speed"]}
     memory = {(row["contestant"], row["batch_size"]): row["peak_megabytes"] for row in measured["memory"]}
@@ -257,18 +238,24 @@ def table(measured: dict[str, Any]) -> str:
         for against in (allocator, ALLOCATORS[0]):
             peers = [fastest_peer(rates, against, batch_size, each) for each in DIRECTIONS]
             cells.append(", ".join(f"{o / p:.2f}x" for o, p in zip(own, peers, strict=True) if p))
+        cells.append(", ".join(f"{o / measured['limit'][each]:.0%}" for o, each in zip(own, DIRECTIONS, strict=True)))
         peak = memory.get((contestant, batch_size)) if allocator == ALLOCATORS[0] else None
         cells += [f"{peak:.0f} MB" if peak else ""]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", limit_in_words(measured["limit"], measured["products"])]
     lines += ["", "| vqgen with taming-transformers' weights | same codes | decoded images |", "|---|---|---|"]
     for name, row in measured["agreement"].items():
         lines.append(f"| {name} | {row['same_codes']:.2%} | {row['decibels']:.0f} dB |")
-    lines += ["", "| search | latents | codes | width | ms | extra memory |", "|---|---|---|---|---|---|"]
-    for row in measured["search"]:
-        cells = [row["search"], *(str(row[key]) for key in ("latents", "codes", "width"))]
-        cells += [f"{row['milliseconds']:.1f}", f"{row['extra_megabytes']:.0f} MB"]
-        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def limit_in_words(limit: Mapping[str, float], counted: Mapping[str, Any]) -> str:
+    rate, needed = counted["operations_per_second"], counted["operations_per_image"]
+    said = [
+        f"{direction} {limit[direction]:.1f} images/s ({rate / needed[direction]['direct']:.1f} without Winograd's)"
+        for direction in DIRECTIONS
+    ]
+    return f"The limit, what the products take at the {rate / 1e9:.0f} GFLOP/s of a large one, fp32: {', '.join(said)}."
 
 
 def fastest_peer(
@@ -289,15 +276,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="torch's own choice when left out")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS)
     parser.add_argument("--compile", action="store_true", help="also measure torch.compile")
-    parser.add_argument(
-        "--parts", nargs="*", choices=PARTS, default=PARTS, help="besides the speed; each takes processes"
-    )
+    parser.add_argument("--no-memory", action="store_true", help="leave out the processes that measure it")
     parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
     parser.add_argument("--memory-of", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--allocator", choices=ALLOCATORS, default=ALLOCATORS[0], help=argparse.SUPPRESS)
-    parser.add_argument("--search-of", choices=SEARCHES, help=argparse.SUPPRESS)
-    parser.add_argument("--width", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.contestants is None:
         arguments.contestants = [name for name in CONTESTANTS if arguments.compile or not name.endswith("compiled")]
@@ -316,9 +299,6 @@ def main() -> None:
         return
     if arguments.serve:
         serve(arguments.serve, arguments.allocator, size)
-        return
-    if arguments.search_of:
-        print(search_of(arguments.search_of, arguments.width, size))
         return
     measured = report(size, arguments)
     print(table(measured))

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from limits import product_rate, synchronise
 from recording import README, conditions, own_peak_megabytes, version_of, write_region, write_results
 from sampling import Size
 from torch import Tensor, nn
@@ -161,11 +162,6 @@ def batches(size: Size, batch_size: int, device: str) -> Iterator[Tensor]:
         yield torch.randint(size.vocabulary, (batch_size, size.steps), generator=generator).to(device)
 
 
-def synchronise(device: str) -> None:
-    if device != "cpu":
-        torch.accelerator.synchronize()
-
-
 def rates(size: Size, options: argparse.Namespace) -> dict[tuple[str, str], list[float]]:
     """Tokens per second of every contestant in every precision, one per repeat."""
     learners = {name: build(name, size, options.device) for name in options.contestants}
@@ -208,26 +204,18 @@ def products_per_token(size: Size) -> int:
     return 6 * (weights + attention)
 
 
-def product_rate(size: Size, batch_size: int, dtype: torch.dtype, device: str, repeats: int = 7) -> float:
-    """Operations per second of the feed-forward's product, the model's largest; the best of several tries."""
-    rows, narrow, wide = batch_size * size.steps, size.dim, 4 * size.dim
-    x, weight = torch.randn(rows, narrow).to(device, dtype), torch.randn(wide, narrow).to(device, dtype)
-    seconds = []
-    for _ in range(repeats):
-        synchronise(device)
-        start = time.perf_counter()
-        F.linear(x, weight)
-        synchronise(device)
-        seconds.append(time.perf_counter() - start)
-    return 2 * rows * narrow * wide / min(seconds)
-
-
 def limit(size: Size, options: argparse.Namespace) -> dict[str, Any]:
     """What the products allow, for every precision."""
     needed = products_per_token(size)
     found: dict[str, Any] = {"operations_per_token": needed}
     for precision in options.precisions:
-        rate = product_rate(size, options.batch_size, PRECISIONS[precision], options.device)
+        rate = product_rate(  # of the feed-forward, the model's largest
+            rows=options.batch_size * size.steps,
+            narrow=size.dim,
+            wide=4 * size.dim,
+            dtype=PRECISIONS[precision],
+            device=options.device,
+        )
         found[precision] = {"operations_per_second": rate, "tokens_per_second": rate / needed}
     return found
 

@@ -22,15 +22,13 @@ class Size:
     side: int = 256
     codes: int = 16_384
     dim: int = 256
-    searched: int = 1024
-    narrow: int = 8
 
     @property
     def cells(self) -> int:
         return self.side // 2 ** (len(self.multipliers) - 1)
 
 
-QUICK = Size(channels=32, multipliers=(1, 2), side=32, codes=64, dim=32, searched=64)
+QUICK = Size(channels=32, multipliers=(1, 2), side=32, codes=64, dim=32)
 
 
 @dataclass(frozen=True)
