@@ -115,7 +115,7 @@ def sample(options: argparse.Namespace) -> None:
                 f"--gif shows one order, and with --order {options.order} each image has its own; drop one"
             )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    pipeline = Pipeline.from_pretrained(options.folder).to(device)
+    pipeline = Pipeline.from_pretrained(options.folder).to(device).in_precision(options.precision)
     if options.gif and isinstance(pipeline.prior, MaskedPrior):
         raise ValueError(f"--gif shows the order of drawing, and the prior in {options.folder} is masked and has none")
     if options.compile:
@@ -411,6 +411,12 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default="constant",
         choices=("constant", "linear", "cosine", "power"),
         help="how the scale rises from 1 to --guidance over the sequence (default: %(default)s, at once)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16", "int8"),
+        help="of the prior: int8 is fastest on a CPU, bf16 on a GPU (default: %(default)s, as trained)",
     )
     parser.add_argument(
         "--compile", action="store_true", help="compile first, for a minute or so; faster at --batch-size 1"

@@ -28,6 +28,7 @@ from vqgen.sampling import (
     UNKNOWN,
     compile_for_sampling,
     group_sizes,
+    in_precision,
     sample_by_confidence,
     sample_groups,
 )
@@ -489,6 +490,11 @@ class Pipeline:
     def compile(self) -> Pipeline:
         """A pipeline that draws with compiled kernels, faster one image at a time; see `compile_for_sampling`."""
         prior = compile_for_sampling(self._in_order("compile"))
+        return Pipeline(self.tokenizer, prior, self.order, self.class_names, grids=self.grids)
+
+    def in_precision(self, precision: str) -> Pipeline:
+        """A pipeline whose prior draws in ``fp32``, ``bf16`` or ``int8``; see `vqgen.sampling.in_precision`."""
+        prior = in_precision(self.prior, precision)
         return Pipeline(self.tokenizer, prior, self.order, self.class_names, grids=self.grids)
 
     def decode(self, codes: Int[Tensor, "b h w"]) -> Float[Tensor, "b c H W"]:

@@ -17,3 +17,16 @@ def processor_is_intel() -> bool:
     if Path("/proc/cpuinfo").exists():  # Linux leaves platform.processor() empty
         description += Path("/proc/cpuinfo").read_text(errors="replace")[:500]
     return "GenuineIntel" in description
+
+
+@functools.cache
+def processor_has_vnni() -> bool:
+    """Whether the CPU is known to multiply and sum 8-bit integers in one instruction without overflow.
+
+    Example:
+        >>> processor_has_vnni() in (True, False)
+        True
+    """
+    if not Path("/proc/cpuinfo").exists():
+        return False
+    return "vnni" in Path("/proc/cpuinfo").read_text(errors="replace")

@@ -296,6 +296,13 @@ def test_sample_raises_guidance_along_the_named_ramp(folder, tmp_path, monkeypat
     assert seen["guidance"] == [guidance_ramp(ramp, 5.0)(progress) for progress in (0.0, 0.3, 1.0)]
 
 
+def test_sample_draws_in_the_precision_that_is_asked_for(folder, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Pipeline, "in_precision", lambda self, precision: asked.append(precision) or self)
+    main(["sample", str(folder), "--n", "1", "--precision", "int8", "--out", str(tmp_path / "x.png")])
+    assert asked == ["int8"]
+
+
 def test_sample_compiles_when_asked_and_says_what_that_needs(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     message = refused(capsys, "sample", folder, "--n", "1", "--compile", "--device", "cpu", "--out", tmp_path / "x.png")

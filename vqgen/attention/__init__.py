@@ -5,8 +5,15 @@ from vqgen.attention.base import Attention, BidirectionalAttention, DenseAttenti
 from vqgen.attention.cache import KVCache, LayerCache
 from vqgen.attention.dense import dense_causal_attention
 from vqgen.attention.group import visible_to_group
+from vqgen.attention.int8 import Int8Linear, int8_hindrance
 from vqgen.attention.kernel import KERNELS, choose_kernel
-from vqgen.attention.linear import LINEAR_KERNELS, PackedLinear, fastest_linear_kernel, packed_for_inference
+from vqgen.attention.linear import (
+    LINEAR_KERNELS,
+    PackedLinear,
+    fastest_linear_kernel,
+    packed_for_inference,
+    with_linear_layers,
+)
 from vqgen.attention.lsh import attend_in_buckets, lsh_buckets, random_rotations, visible_in_buckets
 from vqgen.attention.lsh_attention import LSHAttention, LSHReach
 from vqgen.attention.memory import Memory
@@ -43,6 +50,7 @@ __all__ = [
     "Either",
     "Fixed",
     "Fixed1D",
+    "Int8Linear",
     "KVCache",
     "LSHAttention",
     "LSHReach",
@@ -68,10 +76,12 @@ __all__ = [
     "choose_kernel",
     "dense_causal_attention",
     "fastest_linear_kernel",
+    "int8_hindrance",
     "lsh_buckets",
     "packed_for_inference",
     "present",
     "random_rotations",
     "visible_in_buckets",
     "visible_to_group",
+    "with_linear_layers",
 ]

@@ -6,6 +6,7 @@ file.
 """
 
 import platform
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -22,12 +23,12 @@ LINEAR_KERNELS = ("plain", "mkl", "onednn")
 
 
 class PackedLinear(nn.Module):
-    """An ``nn.Linear`` in fp32 arithmetic whose weight was laid out for a CPU library beforehand.
+    """An ``nn.Linear`` in its own arithmetic, fp32 or bf16, whose weight was laid out for a CPU library beforehand.
 
     It holds a second copy of the weight, is not trainable, and is made for sampling by `packed_for_inference`.
 
     Args:
-        linear: the layer to compute, fp32 on the CPU.
+        linear: the layer to compute, on the CPU; fp32, or bf16 for ``onednn``.
         rows: rows that will be multiplied at a time; others work too, slower.
         kernel: ``mkl`` or ``onednn``.
 
@@ -71,15 +72,17 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
 
 
-def fastest_linear_kernel(rows: int) -> str:
-    """Name the kernel of `LINEAR_KERNELS` that is fastest here for a matrix times ``rows`` rows, in fp32 on the CPU.
+def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, varying: bool = False) -> str:
+    """Name the kernel of `LINEAR_KERNELS` that is fastest here for a matrix times ``rows`` rows, on the CPU.
 
-    MKL, behind F.linear, reads weights at full speed on Intel processors and at about half on others, where oneDNN is
-    faster. From four rows on, a weight laid out beforehand pays on Intel too. The rule is fixed rather than timed, so
-    that a machine always gives the same numbers.
+    MKL, behind F.linear, reads fp32 weights at full speed on Intel processors and at about half on others, where oneDNN
+    is faster. From four rows on, a weight laid out beforehand pays on Intel too. The rule is fixed rather than timed,
+    so that a machine always gives the same numbers.
 
     Args:
         rows: rows multiplied at a time, >= 1.
+        dtype: of the weights.
+        varying: whether other numbers of rows will come too, which a weight laid out by MKL does not serve.
 
     Returns:
         ``plain``, ``mkl`` or ``onednn``.
@@ -95,21 +98,26 @@ def fastest_linear_kernel(rows: int) -> str:
         raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
     if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
         return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel
+    if dtype == torch.bfloat16:
+        return "onednn" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "plain"
+    if dtype != torch.float32:
+        return "plain"
     if not processor_is_intel():
         return "onednn"
-    return "mkl" if rows >= 4 and torch._C.has_mkl else "plain"
+    return "mkl" if rows >= 4 and torch._C.has_mkl and not varying else "plain"
 
 
-def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None) -> Module:
+def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None, varying: bool = False) -> Module:
     """Copy a module for sampling: its parameters shared, the fastest linear layers for so many rows, no dropout.
 
     The copy is of the module's tree alone, so it costs no memory beyond what packed weights take; the original is not
-    changed, neither its layers nor its training mode. Layers that are not fp32 on the CPU are shared as they are.
+    changed, neither its layers nor its training mode. Layers that are not on the CPU are shared as they are.
 
     Args:
         module: any module; its ``nn.Linear`` layers are replaced in the copy.
         rows: rows multiplied at a time, >= 1.
         kernel: one of `LINEAR_KERNELS`, or None for the fastest here.
+        varying: whether other numbers of rows will come too; see `fastest_linear_kernel`.
 
     Returns:
         The copy, of the same class.
@@ -124,22 +132,51 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
         >>> type(fast[0]).__name__, type(model[0]).__name__, fast.training, model.training
         ('PackedLinear', 'Linear', False, True)
     """
-    kernel = fastest_linear_kernel(rows) if kernel is None else kernel
-    if kernel not in LINEAR_KERNELS:
+    if kernel is not None and kernel not in LINEAR_KERNELS:
         raise ValueError(f"kernel must be one of {', '.join(LINEAR_KERNELS)}, got {kernel!r}")
+    fastest_linear_kernel(rows)  # refuses rows that are none
+
+    def packed(linear: nn.Linear) -> nn.Module:
+        chosen = fastest_linear_kernel(rows, linear.weight.dtype, varying=varying) if kernel is None else kernel
+        known = linear.weight.dtype == torch.float32 or (linear.weight.dtype, chosen) == (torch.bfloat16, "onednn")
+        if chosen == "plain" or not known or linear.weight.device.type != "cpu":
+            return linear
+        return PackedLinear(linear, rows=rows, kernel=chosen)
+
+    return with_linear_layers(module, packed)
+
+
+def with_linear_layers(module: Module, replace: Callable[[nn.Linear], nn.Module]) -> Module:
+    """Copy a module for inference: its parameters shared, its linear layers replaced, no dropout.
+
+    Args:
+        module: any module; it is not changed.
+        replace: gives the layer to have in place of an ``nn.Linear``, which may be that layer itself.
+
+    Returns:
+        The copy of its tree, of the same class, in evaluation mode.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
+        >>> with_linear_layers(model, lambda linear: torch.nn.Identity())
+        Sequential(
+          (0): Identity()
+          (1): ReLU()
+        )
+    """
     copy = module.__class__.__new__(module.__class__)
     copy.__dict__.update(module.__dict__)
     copy.training = False
     copy._modules = {
-        name: None if child is None else _packed_child(child, rows, kernel) for name, child in module._modules.items()
+        name: None if child is None else _with_linear_layers(child, replace) for name, child in module._modules.items()
     }
     # Found as plain attributes they spare a step of sampling some hundred calls of nn.Module.__getattr__.
     copy.__dict__.update({**copy._parameters, **copy._buffers, **copy._modules})
     return copy
 
 
-def _packed_child(child: nn.Module, rows: int, kernel: str) -> nn.Module:
-    on_cpu = type(child) is nn.Linear and child.weight.device.type == "cpu" and child.weight.dtype == torch.float32
-    if on_cpu and isinstance(child, nn.Linear) and kernel != "plain":
-        return PackedLinear(child, rows=rows, kernel=kernel).eval()
-    return packed_for_inference(child, rows=rows, kernel=kernel)
+def _with_linear_layers(child: nn.Module, replace: Callable[[nn.Linear], nn.Module]) -> nn.Module:
+    if type(child) is nn.Linear and (replaced := replace(child)) is not child:
+        return replaced.eval()
+    return with_linear_layers(child, replace)

@@ -8,12 +8,14 @@ from vqgen.sampling.groups import sample_groups
 from vqgen.sampling.guidance import GUIDANCE_RAMPS, guidance_ramp, guide
 from vqgen.sampling.masked import UNKNOWN, sample_masked
 from vqgen.sampling.noise import image_uniforms
+from vqgen.sampling.precision import PRECISIONS, in_precision
 from vqgen.sampling.schedule import GROUP_SCHEDULES, group_sizes
 
 __all__ = [
     "CONFIDENCE_ORDERS",
     "GROUP_SCHEDULES",
     "GUIDANCE_RAMPS",
+    "PRECISIONS",
     "UNKNOWN",
     "DrawnInOrder",
     "compile_for_sampling",
@@ -23,6 +25,7 @@ __all__ = [
     "guidance_ramp",
     "guide",
     "image_uniforms",
+    "in_precision",
     "sample_autoregressive",
     "sample_by_confidence",
     "sample_groups",

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.attention import fastest_linear_kernel, packed_for_inference
+from vqgen.attention import packed_for_inference
 from vqgen.conditioning import NO_LABEL
 from vqgen.prior import Located, Prior
 from vqgen.sampling.captured import CapturedPasses, capturable
@@ -54,10 +54,8 @@ class GuidedPrior:
         self.condition = condition
         self.sequences = 2 * batch_size if guided else batch_size
         at_once = round(self.sequences * sum(rows) / len(rows))
-        kernel = fastest_linear_kernel(at_once)
-        if kernel == "mkl" and max(rows[1:], default=1) > 1:  # what MKL lays out serves one number of rows
-            kernel = "plain"
-        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=at_once, kernel=kernel)
+        varying = max(rows[1:], default=1) > 1
+        self.prior = prior if prior.compiled else packed_for_inference(prior, rows=at_once, varying=varying)
         self.cache = self.prior.new_cache(self.sequences)
         device = prior.code_embedding.weight.device
         if device.type in CAPTURED_ON and capturable(self.prior):
