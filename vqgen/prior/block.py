@@ -76,13 +76,16 @@ class SelfAttention(nn.Module):
         """Make queries, keys and values of rows; see `forward`."""
         batch, count, dim = hidden.shape
         mixed = self.query_key_value(hidden).view(batch, count, self.projections, self.heads, dim // self.heads)
-        query_key = mixed[:, :, :2] if self.projections == 3 else mixed[:, :, :1].expand(-1, -1, 2, -1, -1)
+        # Split, not sliced twice: gradients of the parts are then put side by side, not added up among zeros.
+        query_key, values = mixed.split((self.projections - 1, 1), dim=2)
+        if self.projections == 2:
+            query_key = query_key.expand(-1, -1, 2, -1, -1)
         if self.query_key_norm:
             query_key = F.layer_norm(query_key, query_key.shape[-1:], eps=1e-6)
         if rotation is not None:
             query_key = rotation.rotate(query_key)
         query, keys = query_key.permute(2, 0, 3, 1, 4)  # (b, m, 2, heads, e) -> 2 of (b, heads, m, e)
-        return query, keys, mixed[:, :, -1].transpose(1, 2)
+        return query, keys, values.squeeze(2).transpose(1, 2)
 
 
 class Block(nn.Module):

@@ -51,8 +51,8 @@ class RMSNorm(nn.Module):
         if rows.device.type != "cpu" or rows.dtype in (torch.bfloat16, torch.float16):
             return F.rms_norm(rows, (self.dim,), self.weight, EPSILON)
         if torch.is_grad_enabled():
-            normalised: Tensor = _Normalise.apply(rows, self.inverse_root_dim, self.root_epsilon)
-            return normalised * self.weight
+            normal: Tensor = _Normalise.apply(rows, self.weight, self.inverse_root_dim, self.root_epsilon)
+            return normal
         return (rows / root_mean_square(rows, self.inverse_root_dim, self.root_epsilon)).mul_(self.weight)
 
 
@@ -64,18 +64,23 @@ def root_mean_square(
 
 
 class _Normalise(torch.autograd.Function):
-    """``y = x / r`` with the row's ``r = sqrt(mean(x^2) + eps)``; then ``dx = (dy - y mean(dy y)) / r``."""
+    """``y = w n`` with ``n = x / r`` and the row's ``r = sqrt(mean(x^2) + eps)``.
+
+    Then ``dw = sum(dy n)`` and ``dx = (dy w - n mean(dy n w)) / r``, in which both sums share a product.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, inverse_root_dim: Tensor, root_epsilon: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, inverse_root_dim: Tensor, root_epsilon: Tensor) -> Tensor:
         scale = root_mean_square(rows, inverse_root_dim, root_epsilon).reciprocal_()
         normalised = rows * scale
-        ctx.save_for_backward(normalised, scale)
-        return normalised
+        ctx.save_for_backward(normalised, scale, weight)
+        return normalised * weight
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        normalised, scale = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        normalised, scale, weight = ctx.saved_tensors
         (gradient,) = gradients
-        along = (gradient * normalised).mean(dim=-1, keepdim=True)
-        return torch.addcmul(gradient, normalised, along, value=-1).mul_(scale), None, None
+        product = gradient * normalised
+        along = (product @ weight).unsqueeze(-1).div_(weight.numel())
+        of_rows = torch.mul(gradient, weight).addcmul_(normalised, along, value=-1).mul_(scale)
+        return of_rows, product.view(-1, weight.numel()).sum(dim=0), None, None

@@ -42,11 +42,37 @@ def test_dense_attention_sees_what_a_mask_says() -> None:
         torch.testing.assert_close(output[:, :, step : step + 1], expected)
 
 
-def test_a_few_queries_in_plain_steps_are_the_same():
+@pytest.mark.parametrize("gradients", [True, False])
+def test_plain_steps_give_what_the_fused_kernel_gives(gradients: bool) -> None:
     torch.manual_seed(0)
-    query, keys, values = torch.randn(2, 3, 5, 8), torch.randn(2, 3, 9, 8), torch.randn(2, 3, 9, 8)
+    query, keys, values = (torch.randn(2, 3, steps, 8, requires_grad=gradients) for steps in (5, 9, 9))
     visible = torch.rand(5, 9) < 0.5
     visible[:, 0] = True
-    torch.testing.assert_close(
-        dense._few_queries(query, keys, values, visible), dense_causal_attention(query, keys, values, visible)
-    )
+    plain = dense._in_plain_steps(query, keys, values, visible)
+    fused = dense_causal_attention(query, keys, values, visible)
+    torch.testing.assert_close(plain, fused)
+    if gradients:
+        pulled = torch.randn_like(plain)
+        for mine, theirs in zip(
+            torch.autograd.grad(plain, (query, keys, values), pulled),
+            torch.autograd.grad(fused, (query, keys, values), pulled),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("queries", [1, 4, 7])
+def test_training_in_bfloat16_is_plain_and_equals_fp32_up_to_rounding(queries: int) -> None:
+    torch.manual_seed(0)
+    made = [torch.randn(2, 3, steps, 8, dtype=torch.bfloat16, requires_grad=True) for steps in (queries, 7, 7)]
+    assert dense.plain_steps_are_faster(made[0], 7, masked=False)
+    assert not dense.plain_steps_are_faster(made[0].float(), 7, masked=False)
+    assert not dense.plain_steps_are_faster(made[0].detach(), 7, masked=False)
+    assert not dense.plain_steps_are_faster(made[0], dense.FEW_KEYS + 1, masked=False)
+    low, high = dense_causal_attention(*made), dense_causal_attention(*(each.float() for each in made))
+    torch.testing.assert_close(low.float(), high, atol=0.03, rtol=0.03)
+    pulled = torch.randn_like(high)
+    for mine, theirs in zip(
+        torch.autograd.grad(low, made, pulled.bfloat16()), torch.autograd.grad(high, made, pulled), strict=True
+    ):
+        torch.testing.assert_close(mine.float(), theirs.float(), atol=0.06, rtol=0.06)
