@@ -6,18 +6,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 from torch.optim.optimizer import Optimizer
 
 # Coefficients of the quintic Newton-Schulz iteration (Jordan et al. 2024, "Muon: an optimizer for hidden layers").
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
+FUSED = ("cpu", "cuda", "mps", "xpu")
+"""Devices on which torch has AdamW as one kernel."""
+
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Nearly the closest orthogonal matrix, by Newton-Schulz iterations.
 
-    An iteration is `X <- (a I + b G + c G^2) X` with `G = X X^T`. All its factors are polynomials of the first `G`, so
-    they are multiplied together at the smaller side's size, and the matrix itself is touched twice only: the same
-    result as the plain iteration, and several times cheaper for a convolution's wide matrix.
+    An iteration is `X <- (a I + b G + c G^2) X` with `G = X X^T`; see `orthogonaliser`.
 
     Args:
         matrices: (..., rows, columns).
@@ -31,21 +33,49 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
         >>> bool((values > 0.5).all() and (values < 1.5).all())
         True
     """
+    factor = orthogonaliser(matrices, steps)
+    return factor @ matrices if _is_wide(matrices) else matrices @ factor
+
+
+def orthogonaliser(matrices: Tensor, steps: int = 5) -> Tensor:
+    """The symmetric matrix that makes another nearly orthogonal, multiplied onto its smaller side.
+
+    All factors of the Newton-Schulz iterations are polynomials of the first `G`, so they are multiplied together at the
+    smaller side's size, and the matrix itself is touched twice only: the same result as the plain iteration, and
+    several times cheaper for a convolution's wide matrix. Its Frobenius norm, by which it has to be divided first, is
+    the root of the trace of `G`.
+
+    Args:
+        matrices: (..., rows, columns).
+        steps: iterations, >= 1.
+
+    Returns:
+        (..., s, s) with s the smaller of rows and columns: `F X` is orthogonal if X is wide, `X F` if it is tall.
+
+    Example:
+        >>> matrix = torch.randn(16, 8)
+        >>> torch.equal(matrix @ orthogonaliser(matrix), orthogonalise(matrix))
+        True
+    """
     a, b, c = NEWTON_SCHULZ
-    wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = matrices if wide else matrices.mT
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    gram = x @ x.mT
+    transposed = matrices.mT
+    gram = matrices @ transposed if _is_wide(matrices) else transposed @ matrices
+    size = gram.shape[-1]
+    inverse_norm = (gram.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt() + 1e-7).reciprocal()[..., None, None]
+    gram = (gram * inverse_norm.square()).reshape(-1, size, size)
     factors = None
     for step in range(steps):
-        factor = b * gram + c * (gram @ gram)
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal(dim1=-2, dim2=-1).add_(a)
         factors = factor if factors is None else factor @ factors
         if step < steps - 1:
             gram = factor @ gram @ factor
     assert factors is not None
-    x = factors @ x
-    return x if wide else x.mT
+    return factors.view(*matrices.shape[:-2], size, size) * inverse_norm
+
+
+def _is_wide(matrices: Tensor) -> bool:
+    return matrices.shape[-2] <= matrices.shape[-1]
 
 
 class MuonAdamW(Optimizer):
@@ -111,40 +141,50 @@ class MuonAdamW(Optimizer):
         return loss
 
     def _muon(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
+        for p in parameters:
+            alike[p.flatten(1).shape].append(p)
+        keep, momentum = 1 - group["lr"] * group["weight_decay"], group["momentum"]
+        for shape, members in alike.items():
+            # Matrices of one shape go through the iteration together: fewer and larger products.
+            directions = members[0].new_empty(len(members), *shape)
+            for p, direction in zip(members, directions, strict=True):
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                assert p.grad is not None
+                state["momentum"].lerp_(p.grad, 1 - momentum)
+                torch.lerp(p.grad.flatten(1), state["momentum"].flatten(1), momentum, out=direction)
+            factors = orthogonaliser(directions, group["newton_schulz_steps"])
+            rate = -group["lr"] * 0.2 * max(shape) ** 0.5
+            for p, direction, factor in zip(members, directions, factors, strict=True):
+                pair = (factor, direction) if _is_wide(direction) else (direction, factor)
+                matrix = p.flatten(1)
+                matrix.addmm_(*pair, beta=keep, alpha=rate)  # the last product goes into the parameter itself,
+                if matrix.data_ptr() != p.data_ptr():  # unless its layout in memory is no matrix
+                    p.copy_(matrix.view_as(p))
+
+    def _adam(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         for p in parameters:
             state = self.state[p]
             if not state:
-                state["momentum"] = torch.zeros_like(p)
-            assert p.grad is not None
-            state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-            direction = p.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
-            alike[direction.shape].append((p, direction))
-        for shape, members in alike.items():
-            # Matrices of one shape go through the iteration together: fewer and larger products.
-            updates = orthogonalise(torch.stack([direction for _, direction in members]), group["newton_schulz_steps"])
-            scale = 0.2 * max(shape) ** 0.5
-            for (p, _), update in zip(members, updates, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update.reshape(p.shape), alpha=-group["lr"] * scale)
-
-    def _adam(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        beta1, beta2 = group["betas"]
-        grads = [p.grad for p in parameters if p.grad is not None]
-        for p in parameters:
-            if not self.state[p]:
-                self.state[p] = {"step": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+                state.update(step=0, mean=torch.zeros_like(p), square=torch.zeros_like(p))
+            # Checkpoints had a number there once.
+            state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=p.device)
         states = [self.state[p] for p in parameters]
-        means, squares = [s["mean"] for s in states], [s["square"] for s in states]
-        for s in states:
-            s["step"] += 1
-        torch._foreach_lerp_(means, grads, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
-        if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        correction1 = [1 - beta1 ** s["step"] for s in states]
-        denominators = torch._foreach_div(squares, [1 - beta2 ** s["step"] for s in states])
-        torch._foreach_sqrt_(denominators)
-        torch._foreach_add_(denominators, group["eps"])
-        torch._foreach_addcdiv_(parameters, means, denominators, [-group["lr"] / c for c in correction1])
+        adamw(
+            parameters,
+            [p.grad for p in parameters if p.grad is not None],
+            [state["mean"] for state in states],
+            [state["square"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=all(p.device.type in FUSED for p in parameters) or None,  # a single pass over them
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )

@@ -100,3 +100,36 @@ def test_parameters_without_gradient_stay():
     weight = nn.Parameter(torch.ones(3, 3))
     MuonAdamW([{"params": [weight], "muon": True}], lr=1.0).step()
     assert torch.equal(weight, torch.ones(3, 3))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (6, 4), (4, 3, 2, 2)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_muon_step_is_its_definition_in_any_layout(shape, layout):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(shape), [torch.randn(shape) for _ in range(2)]
+    parameter = nn.Parameter(start.to(memory_format=layout) if len(shape) == 4 else start.clone())
+    optimizer = MuonAdamW([{"params": [parameter], "muon": True}], lr=0.1, weight_decay=0.5, momentum=0.9)
+    expected, momentum = start.clone(), torch.zeros(shape)
+    for gradient in gradients:
+        parameter.grad = gradient.clone()
+        optimizer.step()
+        momentum = 0.9 * momentum + 0.1 * gradient
+        update = orthogonalise((0.1 * gradient + 0.9 * momentum).flatten(1)).view(shape)
+        expected = (1 - 0.1 * 0.5) * expected - 0.1 * 0.2 * max(update.flatten(1).shape) ** 0.5 * update
+    torch.testing.assert_close(parameter.detach(), expected)
+
+
+def test_a_state_whose_steps_were_numbers_goes_on():
+    weight = nn.Parameter(torch.ones(3))
+    ends = []
+    for number in (False, True):
+        copy_of = nn.Parameter(weight.detach().clone())
+        optimizer = MuonAdamW([{"params": [copy_of]}], lr=0.1)
+        for step in range(4):
+            copy_of.grad = torch.full((3,), 1.0 + step)
+            optimizer.step()
+            if number:
+                optimizer.state[copy_of]["step"] = int(optimizer.state[copy_of]["step"])
+        ends.append(copy_of.detach())
+    assert torch.equal(*ends)
+    assert not torch.equal(ends[0], weight)
