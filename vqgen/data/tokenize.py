@@ -152,8 +152,8 @@ def _is_there(folder: Path, facts: CodeFacts) -> bool:
     if not (folder / "meta.json").is_file():
         return False
     grids = CodeGrids(folder, tokenizer=facts.tokenizer, source=facts.source)
-    here = (grids.views, grids.changes)
-    if here != (facts.shape[0], facts.changes):
+    recorded = grids.changes is not None  # older folders do not say
+    if grids.views != facts.shape[0] or (recorded and grids.changes != facts.changes):
         raise ValueError(
             f"the codes in {folder} have {grids.views} views of each image, changed by {grids.changes}, this run asks "
             f"for {facts.shape[0]}, changed by {facts.changes}; name another folder for the codes, or remove this one "
@@ -179,6 +179,8 @@ def _encode_rest(
     if partial.done and progress is not None:
         progress(partial.done, total)
     try:
+        if num_workers and partial.done < total:
+            versions.read([partial.done])  # what reading imports is now shared by the workers, not imported by each
         for images in batches:
             partial.append(_encode(tokenizer, images))
             if progress is not None:
