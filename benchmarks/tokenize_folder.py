@@ -122,12 +122,12 @@ def megabytes_of(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
-def look(pid: int, began: float, codes: Path, done: int) -> Sample:
-    """One look at a run; `done` is what to report where the codes are gone to their final place."""
+def look(pid: int, began: float, codes: Path | None, done: int) -> Sample:
+    """One look at a run; `done` is what to report where it has no codes yet, or they have gone to their final place."""
     processes = family(pid)
     ticks = [sum(map(int, fields[11:13])) for one in processes if (fields := stat_of(one))]
     megabytes = sum(map(megabytes_of, processes))
-    images = max(0, codes.stat().st_size - HEADER) // GRID_BYTES if codes.exists() else done
+    images = max(0, codes.stat().st_size - HEADER) // GRID_BYTES if codes and codes.exists() else done
     return Sample(time.perf_counter() - began, images, sum(ticks) / TICK, megabytes)
 
 
@@ -139,15 +139,17 @@ def run(
     command += ["--source", "ImageFolder", "--source.root", str(images), "--source.size", str(SIDE)]
     command += [] if workers is None else ["--num_workers", str(workers)]
     progress = out / "train.partial" / "progress.json"
-    first = json.loads(progress.read_text())["done"] if progress.exists() else 0
-    codes, samples, killed = progress.with_name("codes.npy"), [], False
+    first, before = (json.loads(progress.read_text())["done"], progress.stat()) if progress.exists() else (0, None)
+    samples, killed = [], False
     began = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
         while process.poll() is None:
             # After the training split comes the small validation split, which is not looked at.
             if not (out / "train").exists():
-                samples.append(look(process.pid, began, codes, first))
+                # A file that stayed from a run that was killed may have more codes than the next one goes on with.
+                own = progress.exists() and (before is None or progress.stat().st_mtime_ns != before.st_mtime_ns)
+                samples.append(look(process.pid, began, progress.with_name("codes.npy") if own else None, first))
             if kill_at is not None and samples[-1].images >= kill_at:
                 process.send_signal(signal.SIGKILL)
                 killed = True
