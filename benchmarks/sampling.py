@@ -1,6 +1,7 @@
 """Tokens per second: vqgen's prior against GPT-2 of `transformers`, both of one depth, width, vocabulary and length.
 
-    python benchmarks/sampling.py            # the table in README.md, about 15 minutes on two idle cores
+    python benchmarks/sampling.py            # the table in README.md, about 20 minutes on two idle cores
+    python benchmarks/sampling.py --size B   # 12 layers of 768 in place of 512, a table of its own
     python benchmarks/sampling.py --quick    # a toy size in seconds, to see that it runs; writes nothing
 
 The contestants take turns within one process, so that a change in the machine's speed meets them all. Peak memory is
@@ -24,7 +25,7 @@ from recording import README, commit, own_peak_megabytes, version_of, write_regi
 
 from vqgen.prior import Prior
 from vqgen.runtime import processor_name
-from vqgen.sampling import compile_for_sampling, sample_autoregressive
+from vqgen.sampling import compile_for_sampling, group_sizes, in_precision, sample_groups
 from vqgen.sampling.compiled import OPTIONS
 
 
@@ -44,27 +45,36 @@ class Size:
         return self.height * self.width
 
 
+SIZES = {"S": Size(), "B": Size(dim=768, heads=12)}
+QUICK = Size(depth=2, dim=32, heads=2, vocabulary=64, height=2, width=4)
+
 Draw = Callable[[int], None]
 """Draws one batch of that many sequences."""
 
 
-def build_vqgen(size: Size, style: str, compiled: bool = False) -> tuple[torch.nn.Module, Draw]:
+def build_vqgen(
+    size: Size, style: str, *, precision: str = "fp32", compiled: bool = False, part: int = 1
+) -> tuple[torch.nn.Module, Draw]:
+    """A prior that draws in a part of the steps; of one that is drawn from one by one, 1."""
     torch.manual_seed(0)
     prior = Prior(
         size.vocabulary, size.height, size.width, dim=size.dim, depth=size.depth, heads=size.heads, style=style
     )
     torch.nn.init.normal_(prior.head.weight, std=0.02)  # as built, it is all zeros
+    prior = in_precision(prior, precision)
     prior = compile_for_sampling(prior) if compiled else prior
-    positions = torch.arange(size.steps)
+    positions, groups = torch.arange(size.steps), group_sizes(size.steps, steps=size.steps // part, schedule="linear")
 
     def draw(batch_size: int) -> None:
-        sequence = sample_autoregressive(prior, positions, batch_size=batch_size)
+        sequence = sample_groups(prior, positions, groups=groups, batch_size=batch_size)
         assert sequence.shape == (batch_size, size.steps)
 
     return prior, draw
 
 
-def build_gpt2(size: Size, cache: str, compiled: bool = False, device: str = "cpu") -> tuple[torch.nn.Module, Draw]:
+def build_gpt2(
+    size: Size, cache: str, compiled: bool = False, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[torch.nn.Module, Draw]:
     transformers = importlib.import_module("transformers")  # of the extra `bench`, and slow to import
     transformers.utils.logging.set_verbosity_error()
     torch.manual_seed(0)
@@ -79,7 +89,7 @@ def build_gpt2(size: Size, cache: str, compiled: bool = False, device: str = "cp
         pad_token_id=0,
         tie_word_embeddings=False,
     )
-    model = transformers.GPT2LMHeadModel(config).eval().to(device)
+    model = transformers.GPT2LMHeadModel(config).eval().to(device, dtype)
     compilation = transformers.CompileConfig(fullgraph=False, mode=None, options=dict(OPTIONS)) if compiled else None
     if compilation is not None:
         compilation._compile_all_devices = True  # transformers compiles on GPUs alone unless told so
@@ -103,14 +113,34 @@ def build_gpt2(size: Size, cache: str, compiled: bool = False, device: str = "cp
 
 STATIC = "transformers GPT-2, static cache"
 
-CONTESTANTS: dict[str, Callable[[Size], tuple[torch.nn.Module, Draw]]] = {
-    "vqgen, gpt style": lambda size: build_vqgen(size, "gpt"),
-    "vqgen, llama style": lambda size: build_vqgen(size, "llama"),
-    "vqgen, gpt style, compiled": lambda size: build_vqgen(size, "gpt", compiled=True),
-    "vqgen, llama style, compiled": lambda size: build_vqgen(size, "llama", compiled=True),
-    STATIC: lambda size: build_gpt2(size, "static"),
-    "transformers GPT-2, dynamic cache": lambda size: build_gpt2(size, "dynamic"),
-    "transformers GPT-2, static cache, compiled": lambda size: build_gpt2(size, "static", compiled=True),
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who draws, and what bounds it: the bytes of a weight, and the codes that a pass draws."""
+
+    build: Callable[[Size], tuple[torch.nn.Module, Draw]]
+    weight_bytes: int = 4
+    codes_a_pass: int = 1
+
+
+CONTESTANTS = {
+    "vqgen, gpt style": Contestant(lambda size: build_vqgen(size, "gpt")),
+    "vqgen, llama style": Contestant(lambda size: build_vqgen(size, "llama")),
+    "vqgen, gpt style, compiled": Contestant(lambda size: build_vqgen(size, "gpt", compiled=True)),
+    "vqgen, llama style, compiled": Contestant(lambda size: build_vqgen(size, "llama", compiled=True)),
+    "vqgen, gpt style, int8": Contestant(lambda size: build_vqgen(size, "gpt", precision="int8"), 1),
+    "vqgen, llama style, int8": Contestant(lambda size: build_vqgen(size, "llama", precision="int8"), 1),
+    "vqgen, llama style, bf16": Contestant(lambda size: build_vqgen(size, "llama", precision="bf16"), 2),
+    "vqgen, llama style, n / 4 steps": Contestant(lambda size: build_vqgen(size, "llama", part=4), 4, 4),
+    "vqgen, llama style, n / 4 steps, int8": Contestant(
+        lambda size: build_vqgen(size, "llama", precision="int8", part=4), 1, 4
+    ),
+    STATIC: Contestant(lambda size: build_gpt2(size, "static")),
+    "transformers GPT-2, dynamic cache": Contestant(lambda size: build_gpt2(size, "dynamic")),
+    "transformers GPT-2, static cache, bf16": Contestant(
+        lambda size: build_gpt2(size, "static", dtype=torch.bfloat16), 2
+    ),
+    "transformers GPT-2, static cache, compiled": Contestant(lambda size: build_gpt2(size, "static", compiled=True)),
 }
 
 
@@ -142,23 +172,27 @@ def read_bandwidth(megabytes: int, repeats: int = 9) -> float:
     return tensor.nbytes / min(seconds)
 
 
-def bound(size: Size, parameters: int, batch_size: int, bandwidth: float) -> float:
-    """Tokens per second if each step read the weights once, and each sequence's cache, and did nothing else."""
-    weights = 4 * (parameters - size.vocabulary * size.dim)  # of the code embedding a step reads a row
-    cache = 4 * 2 * size.depth * size.dim * (size.steps + 1) / 2  # on average half full
-    return batch_size * bandwidth / (weights + batch_size * cache)
+def bound(size: Size, result: Result, bandwidth: float) -> float:
+    """Tokens per second if each pass read the weights once, and each sequence's cache, and did nothing else."""
+    contestant = CONTESTANTS[result.contestant]
+    # Of the code embedding a step reads a row. Keys and values are fp32 beside 8-bit weights.
+    weights = contestant.weight_bytes * (result.parameters - size.vocabulary * size.dim)
+    cache_bytes = 2 if contestant.weight_bytes == 2 else 4
+    cache = cache_bytes * 2 * size.depth * size.dim * (size.steps + 1) / 2  # on average half full
+    drawn = result.batch_size * contestant.codes_a_pass
+    return drawn * bandwidth / (weights + result.batch_size * cache)
 
 
 def peak_megabytes(contestant: str, batch_size: int, arguments: argparse.Namespace) -> float:
     """Peak resident memory of a fresh process that builds the contestant and draws one batch."""
     command = [sys.executable, __file__, "--memory-of", contestant, "--batch-sizes", str(batch_size)]
-    command += ["--quick"] if arguments.quick else []
+    command += ["--quick"] if arguments.quick else ["--size", arguments.size]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.splitlines()[-1])
 
 
 def measure(size: Size, arguments: argparse.Namespace) -> list[Result]:
-    built = {name: CONTESTANTS[name](size) for name in arguments.contestants}
+    built = {name: CONTESTANTS[name].build(size) for name in arguments.contestants}
     results = []
     for batch_size in arguments.batch_sizes:
         rates: dict[str, list[float]] = {name: [] for name in built}
@@ -187,7 +221,7 @@ def report(size: Size, results: list[Result], bandwidth: float, arguments: argpa
             {
                 **asdict(result),
                 "median_tokens_per_second": result.median,
-                "bound_tokens_per_second": bound(size, result.parameters, result.batch_size, bandwidth),
+                "bound_tokens_per_second": bound(size, result, bandwidth),
             }
             for result in results
         ],
@@ -210,8 +244,9 @@ def table(measured: dict[str, Any]) -> str:
     bandwidth = measured["read_bandwidth_gigabytes_per_second"]
     lines = [
         f"{size['depth']} layers of {size['dim']}, vocabulary {size['vocabulary']}, {size['height'] * size['width']} "
-        f"tokens, fp32. {measured['processor']}, {measured['threads']} threads, reading {bandwidth:.0f} GB/s. Python "
-        f"{versions['python']}, torch {versions['torch']}, transformers {versions['transformers']}; "
+        f"tokens, fp32 where not said otherwise. {measured['processor']}, {measured['threads']} threads, "
+        f"reading {bandwidth:.0f} GB/s. Python {versions['python']}, torch {versions['torch']}, "
+        f"transformers {versions['transformers']}; "
         f"commit {measured['commit']}; medians of {measured['repeats']} interleaved repeats.",
         "",
         "| | batch | tokens/s, median (range) | against static GPT-2 | of the bound | first draw | peak memory |",
@@ -239,6 +274,7 @@ def table(measured: dict[str, Any]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="S", help="S: 12 layers of 512, B: of 768")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, help="torch's own choice when left out")
@@ -253,11 +289,11 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    size = Size(depth=2, dim=32, heads=2, vocabulary=64, height=2, width=4) if arguments.quick else Size()
+    size = QUICK if arguments.quick else SIZES[arguments.size]
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.memory_of:
-        CONTESTANTS[arguments.memory_of](size)[1](arguments.batch_sizes[0])
+        CONTESTANTS[arguments.memory_of].build(size)[1](arguments.batch_sizes[0])
         print(own_peak_megabytes())
         return
     results = measure(size, arguments)
@@ -266,8 +302,9 @@ def main() -> None:
     measured = report(size, results, bandwidth, arguments)
     print(table(measured))
     if not arguments.quick:
-        write_results("sampling", measured)
-        write_region(README, "sampling", table(measured))
+        name = "sampling" if arguments.size == "S" else f"sampling-{arguments.size}"
+        write_results(name, measured)
+        write_region(README, name, table(measured))
 
 
 if __name__ == "__main__":
