@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import set_parsing_settings
+from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -34,12 +35,38 @@ class VqgenCLI(LightningCLI):
                 apply_on="instantiate",
             )
 
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The Trainer that the config describes, its own progress bar drawn seldom."""
+        return draw_seldom(super().instantiate_trainer(**kwargs))
+
     def after_fit(self) -> None:
         """Write the portable folder."""
         folder = getattr(self.model, "folder", None)
         if folder is not None and self.trainer.is_global_zero:
             self.model.save_pretrained(folder)
             logging.getLogger("pytorch_lightning").info("Wrote %s", Path(folder))
+
+
+def draw_seldom(trainer: pl.Trainer) -> pl.Trainer:
+    """Let Lightning's own progress bar read the metrics only at steps at which they are logged.
+
+    It reads them after every batch otherwise, which waits until a GPU has done all that it was given, and draws anew.
+
+    Args:
+        trainer: changed in place; left alone if it has no bar, or one whose rate was chosen.
+
+    Returns:
+        The Trainer.
+    """
+    bar = trainer.progress_bar_callback
+    by_itself = (type(bar) is RichProgressBar and bar.refresh_rate == RichProgressBar().refresh_rate) or (
+        type(bar) is TQDMProgressBar and bar.refresh_rate == TQDMProgressBar().refresh_rate
+    )
+    if by_itself:
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        rate = max(1, int(trainer.log_every_n_steps))  # type: ignore[attr-defined]
+        callbacks[callbacks.index(bar)] = TQDMProgressBar(refresh_rate=rate)  # type: ignore[arg-type]
+    return trainer
 
 
 def _given_by(name: str, data: pl.LightningDataModule) -> Any:

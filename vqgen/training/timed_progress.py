@@ -1,11 +1,15 @@
 """A progress bar of a training that has a time limit: losses, speed, and the time that is left."""
 
+import time
 from typing import Any
 
 import pytorch_lightning as pl
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vqgen.training.optimization import progress
+
+SECONDS_BETWEEN_FIGURES = 0.1
+"""The bar is not drawn more often. Reading a metric off a GPU waits for all that it has to do, so no step does it."""
 
 
 class TimedProgress(pl.Callback):
@@ -18,6 +22,7 @@ class TimedProgress(pl.Callback):
 
     def __init__(self, title: str, metrics: tuple[str, ...]) -> None:
         self.metrics = metrics
+        self.read_at = -SECONDS_BETWEEN_FIGURES
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=16),
@@ -34,7 +39,11 @@ class TimedProgress(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move on."""
+        """Move on, if the bar is due to be drawn."""
+        now = time.monotonic()
+        if now - self.read_at < SECONDS_BETWEEN_FIGURES:
+            return
+        self.read_at = now
         shown = [
             f"{name.rpartition('/')[2]} {float(trainer.callback_metrics[name]):.2f}"
             for name in self.metrics
