@@ -95,7 +95,7 @@ def tokenize_images(
         >>> from vqgen.data import LabelMaps, SyntheticImages
         >>> folder = Path(tempfile.mkdtemp()) / "train"
         >>> encoder = LabelMaps("unused", num_labels=255, cell=4).encoder("unused")  # any tokenizer will do
-        >>> tokenize_images(encoder, SyntheticImages(6, 8), "train", folder)
+        >>> tokenize_images(encoder, SyntheticImages(6, 8, channels=1), "train", folder)
         >>> CodeGrids(folder).batch([0, 5]).codes.shape
         torch.Size([2, 2, 2])
     """
