@@ -62,7 +62,7 @@ class Int8Linear(nn.Module):
         product = torch._int_mm(rounded, self.rounded) * (self.scales * largest)  # int32 to float32
         if self.bias is not None:
             product += self.bias.detach()
-        return product.view(*rows.shape[:-1], -1)
+        return product.view(*rows.shape[:-1], len(self.weight))
 
 
 def int8_hindrance(device: torch.device | None = None) -> str | None:

@@ -22,6 +22,11 @@ def test_products_of_integers_are_near_the_layer_for_any_rows(shape: tuple[int, 
 
 
 @needs_int8
+def test_no_rows_give_no_rows() -> None:
+    assert Int8Linear(nn.Linear(96, 40))(torch.zeros(2, 0, 96)).shape == (2, 0, 40)
+
+
+@needs_int8
 @pytest.mark.parametrize("vnni", [True, False])
 def test_it_computes_what_rounding_by_hand_gives(vnni: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "processor_has_vnni", lambda: vnni)
