@@ -31,7 +31,7 @@ format: $(VENV)/.installed-dev ## format and mend what ruff can mend
 
 # First speed and memory beside the peers, then how cost grows and what quality costs; last what all of it says.
 SPEED := nearest sampling training tokenizer order
-COST := growth attention segment_memory tokenize_folder
+COST := growth loader attention segment_memory tokenize_folder
 QUALITY := quantizers adversarial groups signals
 bench: $(VENV)/.installed-bench ## speed against peers and quality, written to benchmarks/results; about three hours
 	set -e; for program in $(SPEED) $(COST) $(QUALITY); do $(BIN)/python benchmarks/$$program.py $(ARGS); done

@@ -416,7 +416,7 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--precision",
         default="fp32",
         choices=("fp32", "bf16", "int8"),
-        help="of the prior: int8 is fastest on a CPU, bf16 on a GPU (default: %(default)s, as trained)",
+        help="of the prior: int8 is for CPUs, bf16 for GPUs (default: %(default)s, as trained)",
     )
     parser.add_argument(
         "--compile", action="store_true", help="compile first, for a minute or so; faster at --batch-size 1"

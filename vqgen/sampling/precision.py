@@ -18,9 +18,10 @@ PRECISIONS = ("fp32", "bf16", "int8")
 def in_precision(prior: AnyPrior, precision: str) -> AnyPrior:
     """A prior for sampling in less precision: fewer bytes to read for each code that is drawn.
 
-    Drawing one image is bound by reading weights. int8 reads a quarter of fp32's bytes; bf16 half, which pays on GPUs
-    and on processors that multiply it (see the table in ``vqgen/sampling/README.md``). Logits are filtered and drawn
-    from in fp32 in any case. Where 8-bit products are not to be had, int8 falls back to bf16 and warns.
+    Drawing one image is bound by reading weights. int8 reads a quarter of fp32's bytes; bf16 half, which is meant for
+    GPUs and processors that multiply it (see ``benchmarks/README.md`` and ``vqgen/sampling/README.md``).
+    Logits are filtered and drawn from in fp32 in any case. Where 8-bit products are not to be had, int8 falls back to
+    bf16 and warns.
 
     Args:
         prior: as trained, on the device it will sample on; it is not changed.

@@ -28,6 +28,16 @@ def test_packed_linear_equals_the_layer_for_any_rows(kernel: str, shape: tuple[i
     torch.testing.assert_close(packed, layer(rows), atol=1e-5, rtol=1e-5)
 
 
+@needs_libraries
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no bf16 products")
+def test_a_layer_in_bf16_is_laid_out_for_onednn() -> None:
+    model, rows = small_model().bfloat16(), torch.randn(3, 24).bfloat16()
+    fast = packed_for_inference(model, rows=3)
+    assert [type(layer) for layer in fast] == [PackedLinear, PackedLinear, nn.Dropout]
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(rows), model.eval()(rows), atol=0.05, rtol=0.05)
+
+
 def test_packed_linear_refuses_a_kernel_without_packing() -> None:
     with pytest.raises(ValueError, match="kernel must be 'mkl' or 'onednn', got 'plain'"):
         PackedLinear(nn.Linear(2, 2), rows=1, kernel="plain")
@@ -74,6 +84,8 @@ def test_fastest_linear_kernel_follows_the_processor_and_the_rows(monkeypatch: p
     monkeypatch.setattr(linear_module.torch._C, "has_mkl", True)
     monkeypatch.setattr(linear_module, "processor_is_intel", lambda: True)
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["plain", "mkl", "plain"]
+    assert fastest_linear_kernel(8, varying=True) == "plain"
+    assert fastest_linear_kernel(8, torch.float64) == "plain"
     monkeypatch.setattr(linear_module, "processor_is_intel", lambda: False)
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["onednn", "onednn", "plain"]
     monkeypatch.setattr(linear_module.platform, "machine", lambda: "arm64")
