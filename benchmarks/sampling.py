@@ -26,7 +26,7 @@ from recording import README, commit, own_peak_megabytes, version_of, write_regi
 from vqgen.prior import Prior
 from vqgen.runtime import processor_name
 from vqgen.sampling import compile_for_sampling, group_sizes, in_precision, sample_groups
-from vqgen.sampling.compiled import OPTIONS
+from vqgen.sampling.compiled import OPTIONS, PRODUCTS
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def build_gpt2(
         tie_word_embeddings=False,
     )
     model = transformers.GPT2LMHeadModel(config).eval().to(device, dtype)
-    compilation = transformers.CompileConfig(fullgraph=False, mode=None, options=dict(OPTIONS)) if compiled else None
+    compilation = (
+        transformers.CompileConfig(fullgraph=False, mode=None, options=OPTIONS | PRODUCTS) if compiled else None
+    )
     if compilation is not None:
         compilation._compile_all_devices = True  # transformers compiles on GPUs alone unless told so
 
@@ -132,6 +134,12 @@ CONTESTANTS = {
     "vqgen, llama style, int8": Contestant(lambda size: build_vqgen(size, "llama", precision="int8"), 1),
     "vqgen, llama style, bf16": Contestant(lambda size: build_vqgen(size, "llama", precision="bf16"), 2),
     "vqgen, llama style, n / 4 steps": Contestant(lambda size: build_vqgen(size, "llama", part=4), 4, 4),
+    "vqgen, gpt style, int8, compiled": Contestant(
+        lambda size: build_vqgen(size, "gpt", precision="int8", compiled=True), 1
+    ),
+    "vqgen, llama style, int8, compiled": Contestant(
+        lambda size: build_vqgen(size, "llama", precision="int8", compiled=True), 1
+    ),
     "vqgen, llama style, n / 4 steps, int8": Contestant(
         lambda size: build_vqgen(size, "llama", precision="int8", part=4), 1, 4
     ),

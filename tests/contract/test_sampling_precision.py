@@ -11,7 +11,6 @@ from vqgen.pipeline import Pipeline
 from vqgen.prior import MaskedPrior, Prior
 from vqgen.sampling import (
     PRECISIONS,
-    compile_for_sampling,
     in_precision,
     precision,
     sample_autoregressive,
@@ -99,12 +98,6 @@ def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match=r"precision must be one of fp32, bf16, int8, got 'fp8'"):
         in_precision(lively(), "fp8")
     assert PRECISIONS == ("fp32", "bf16", "int8")
-
-
-@needs_int8
-def test_compiling_and_int8_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match="take int8 or --compile, not both"):
-        compile_for_sampling(in_precision(lively(), "int8"))
 
 
 def test_a_compiled_prior_keeps_its_precision(monkeypatch: pytest.MonkeyPatch) -> None:

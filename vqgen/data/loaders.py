@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vqgen.data.draws import DrawBatches
 from vqgen.data.source import ImageDataset
-from vqgen.runtime import allowed_processors
+from vqgen.runtime import allowed_processors, give_batches_back
 
 Batch = TypeVar("Batch")
 
@@ -212,11 +212,16 @@ def _batch_loader(
         sampler=batches,
         collate_fn=_unchanged,
         num_workers=num_workers,
+        worker_init_fn=_begin_worker,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         # Otherwise every epoch takes a number from torch's global generator, and a resumed run one too many.
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def _begin_worker(number: int) -> None:
+    give_batches_back()
 
 
 def _unchanged(batch: Batch) -> Batch:

@@ -8,19 +8,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.attention import Int8Linear, KVCache, packed_for_inference
+from vqgen.attention import DenseAttention, Int8Linear, KVCache, packed_for_inference
 from vqgen.conditioning import Told
 from vqgen.prior import Located, Prior
 
-OPTIONS: dict[str, Any] = {
-    "freezing": True,  # weights become constants, laid out for the kernels
-    "max_autotune": True,  # those that are measured to be fastest here
+PRODUCTS: dict[str, Any] = {
+    "max_autotune": True,  # kernels of products that are measured to be fastest here
     "max_autotune_gemm_backends": "CPP,TRITON,ATEN",
     "max_autotune_report_choices_stats": False,
+}
+"""Not for 8-bit products: the compiler's own kernels for them made steps slower than uncompiled ones."""
+
+OPTIONS: dict[str, Any] = {
+    "freezing": True,  # weights become constants, laid out for the kernels
     "cpp_wrapper": True,  # one call from Python a step in place of a hundred
+}
+
+IN_ONE_PIECE: dict[str, Any] = {
     # The copy is frozen and its own, so there is no need to look at every step whether its layers are still the same.
     "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe,
 }
+"""For a step that is compiled as a whole: pieces that two layers share must look whose weights they are to take."""
 
 LIMITS: dict[str, Any] = {"recompile_limit": 64, "isolate_recompiles": True}
 """Arguments of ``torch.compile`` in the versions that have them."""
@@ -30,7 +38,8 @@ def compile_for_sampling(prior: Prior) -> Prior:
     """Copy a prior so that the step of sampling one code runs as compiled kernels (``torch.compile``).
 
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
-    rounding. It pays for one sequence at a time; for eight, on the CPUs it was measured on, the plain step is as fast.
+    rounding. It pays for one sequence at a time, most of all in int8 (see `in_precision`), where the small operations
+    between the products take most of a plain step; for eight in fp32, the plain step was as fast where it was measured.
     Weights are frozen into the kernels: training the prior further does not reach the copy.
 
     Args:
@@ -41,7 +50,6 @@ def compile_for_sampling(prior: Prior) -> Prior:
 
     Raises:
         FileNotFoundError: when the prior is on the CPU and there is no C++ compiler.
-        ValueError: when the prior has 8-bit layers, see `in_precision`.
 
     Example:
         >>> prior = Prior(16, height=2, width=3, dim=8, depth=1, heads=1)
@@ -49,9 +57,6 @@ def compile_for_sampling(prior: Prior) -> Prior:
         >>> fast.compiled, prior.compiled
         (True, False)
     """
-    if any(isinstance(layer, Int8Linear) for layer in prior.modules()):
-        # Measured: half as fast as uncompiled.
-        raise ValueError("the compiler cannot look into 8-bit products; take int8 or --compile, not both")
     on_cpu = prior.code_embedding.weight.device.type == "cpu"
     if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
         raise FileNotFoundError(
@@ -62,7 +67,9 @@ def compile_for_sampling(prior: Prior) -> Prior:
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
-    step = torch.compile(plain, options=OPTIONS, **limits)
+    in_integers = any(isinstance(layer, Int8Linear) for layer in prior.modules())
+    options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if _is_plain(frozen) else {})
+    step = torch.compile(plain, options=options, fullgraph=_is_plain(frozen), **limits)
 
     def predict(
         hidden: Float[Tensor, "b m d"],
@@ -78,3 +85,9 @@ def compile_for_sampling(prior: Prior) -> Prior:
 
     frozen.__dict__.update(_predict=predict, compiled=True)
     return frozen
+
+
+def _is_plain(prior: Prior) -> bool:
+    """Whether the compiler is known to see through a step of it."""
+    dense = all(type(attention) is DenseAttention for attention in prior.attentions)
+    return dense and not prior.conditioner.memory_rows and not prior.conditioner.prefix_rows

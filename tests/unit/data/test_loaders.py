@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -121,3 +124,16 @@ def test_files_are_read_by_as_many_processes_as_there_are_processors(monkeypatch
     assert reading_processes(ArrayImages(pixels), batches=100) == 0
     monkeypatch.setattr("vqgen.data.loaders.allowed_processors", lambda: 0.5)
     assert reading_processes(Files(pixels), batches=100) == 1
+
+
+def blank_batch(numbers):
+    """16 MB as torch gives them, and how much memory the process that made it holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return torch.cat([torch.full((2**24 - 8,), 7, dtype=torch.uint8), torch.tensor([pages]).view(torch.uint8)])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads a process' memory in /proc")
+def test_the_memory_of_a_reading_process_does_not_grow():
+    loader = SequentialLoader(blank_batch, items=120, batch_size=1, num_workers=1)
+    held = [int(batch[-8:].view(torch.int64)) * 4096 for batch in loader]
+    assert max(held[20:]) - held[10] < 5 * 2**24  # what is handed over at the moment; without care 1 GB more
