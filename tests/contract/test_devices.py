@@ -32,7 +32,6 @@ from vqgen.quantizers import (
 )
 from vqgen.sampling import (
     UNKNOWN,
-    compile_for_sampling,
     guidance_ramp,
     sample_autoregressive,
     sample_by_confidence,
@@ -116,14 +115,6 @@ def test_a_masked_prior_learns_and_draws_the_same(device: str, signals: tuple[st
     settings = {"steps": 6, "guidance": guidance_ramp("linear", 3.0), "top_k": 10, "seed": 3}
     expected = sample_masked(prior, labels, known=known, **settings)
     assert torch.equal(sample_masked(there, labels.to(device), known=known.to(device), **settings).cpu(), expected)
-
-
-def test_a_compiled_prior_draws_as_many_codes_on_every_device(device: str) -> None:
-    pytest.importorskip("triton") if device == "cuda" else None
-    prior, positions = lively_prior().to(device), torch.arange(16)
-    expected = sample_autoregressive(prior, positions, torch.tensor([1]), temperature=0.0)
-    drawn = sample_autoregressive(compile_for_sampling(prior), positions, torch.tensor([1]), temperature=0.0)
-    assert torch.equal(drawn, expected)
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,13 @@ from vqgen.attention import Local2D
 from vqgen.prior import Prior
 from vqgen.sampling import compile_for_sampling, in_precision, sample_autoregressive, sample_groups
 
-precision, attention = sys.argv[1:]
+precision, attention, device = sys.argv[1:]
 torch.manual_seed(0)
 chosen = Local2D(block=1, margin=1) if attention == "local" else None
 prior = Prior(20, 3, 3, 2, dim=16, depth=2, heads=2, attention=chosen)
 for parameter in prior.parameters():
     torch.nn.init.normal_(parameter, std=0.3)
-prior = in_precision(prior, precision)
+prior = in_precision(prior.to(device), precision)
 compiled = compile_for_sampling(prior)
 positions, labels = torch.randperm(9), torch.tensor([1])
 for seed in range(3):
@@ -52,12 +52,19 @@ assert torch.equal(sample_groups(compiled, positions, labels, groups=(1, 2, 3, 3
 
 
 @needs_compiler
-@pytest.mark.parametrize(("precision", "attention"), [("fp32", "dense"), ("int8", "dense"), ("fp32", "local")])
-def test_a_compiled_prior_draws_the_same_codes(precision: str, attention: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "attention", "device"),
+    [("fp32", "dense", "cpu"), ("int8", "dense", "cpu"), ("fp32", "local", "cpu"), ("fp32", "dense", "cuda")],
+)
+def test_a_compiled_prior_draws_the_same_codes(precision: str, attention: str, device: str) -> None:
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU")
+        pytest.importorskip("triton")
     if precision == "int8" and int8_hindrance():
         pytest.skip("this machine does not multiply 8-bit integers")
     # In a process of its own: the compiler does not see through the run-time type checks of tests.
-    command = [sys.executable, "-c", PROGRAM, precision, attention]
+    command = [sys.executable, "-c", PROGRAM, precision, attention, device]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
