@@ -1,5 +1,6 @@
 """A prior whose sampling step is compiled: slow to start, faster for one sequence at a time."""
 
+import functools
 import inspect
 import shutil
 from typing import Any
@@ -35,7 +36,7 @@ LIMITS: dict[str, Any] = {"recompile_limit": 64, "isolate_recompiles": True}
 
 
 def compile_for_sampling(prior: Prior) -> Prior:
-    """Copy a prior so that the step of sampling one code runs as compiled kernels (``torch.compile``).
+    """Copy a prior so that the passes of sampling run as compiled kernels (``torch.compile``).
 
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
     rounding. It pays for one sequence at a time, most of all in int8 (see `in_precision`), where the small operations
@@ -63,15 +64,19 @@ def compile_for_sampling(prior: Prior) -> Prior:
             "compiling for the CPU needs a C++ compiler, and none was found; install g++ or clang, or sample without"
         )
     frozen = packed_for_inference(prior, rows=1, kernel="plain")
-    plain = frozen._predict
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
     in_integers = any(isinstance(layer, Int8Linear) for layer in prior.modules())
     options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if _is_plain(frozen) else {})
-    step = torch.compile(plain, options=options, fullgraph=_is_plain(frozen), **limits)
+    compiling = functools.partial(torch.compile, options=options, fullgraph=_is_plain(frozen), **limits)
+    predict, answer = frozen._predict, frozen._answer
+    compiled_predict = compiling(predict)
+    # Groups come in many sizes, for which a few compilations do; elsewhere what a group sees is worked out at each pass.
+    in_passes = _is_plain(frozen) and frozen.rows.per_step == 1
+    compiled_answer = compiling(answer, dynamic=True) if in_passes else answer
 
-    def predict(
+    def predict_step(
         hidden: Float[Tensor, "b m d"],
         located: Located,
         cache: KVCache | None,
@@ -80,10 +85,17 @@ def compile_for_sampling(prior: Prior) -> Prior:
     ) -> Float[Tensor, "b _ k"]:
         # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
         usual = hidden.shape[1] == 1 and cache is not None and cache.length > 1
-        logits: Tensor = (step if usual else plain)(hidden, located, cache, last_only, told)
+        logits: Tensor = (compiled_predict if usual else predict)(hidden, located, cache, last_only, told)
         return logits
 
-    frozen.__dict__.update(_predict=predict, compiled=True)
+    def answer_group(
+        hidden: Float[Tensor, "b p d"], located: Located, cache: KVCache, told: Told | None
+    ) -> Float[Tensor, "b q k"]:
+        usual = hidden.shape[1] > 1 and cache.length > 1
+        logits: Tensor = (compiled_answer if usual else answer)(hidden, located, cache, told)
+        return logits
+
+    frozen.__dict__.update(_predict=predict_step, _answer=answer_group, compiled=True)
     return frozen
 
 
