@@ -72,7 +72,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
     compiling = functools.partial(torch.compile, options=options, fullgraph=_is_plain(frozen), **limits)
     predict, answer = frozen._predict, frozen._answer
     compiled_predict = compiling(predict)
-    # Groups come in many sizes, for which a few compilations do; elsewhere what a group sees is worked out at each pass.
+    # Groups come in many sizes, for which a few compilations do. Elsewhere what they see is worked out at each pass.
     in_passes = _is_plain(frozen) and frozen.rows.per_step == 1
     compiled_answer = compiling(answer, dynamic=True) if in_passes else answer
 
