@@ -7,11 +7,24 @@ from torch.nn import functional as F
 
 from vqgen.tokenizer.winograd import Convolution3x3
 
+SMALL_MAP = 1024
+"""Places of a feature map from which on torch's group norm of bf16 takes another way on the CPU, which is fast."""
 
-def group_norm(channels: int) -> nn.GroupNorm:
+
+class GroupNorm(nn.GroupNorm):
+    """Torch's group norm; in fp32 for small maps in bf16 on the CPU, for which that is three times as fast there."""
+
+    def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H W"]:
+        """(b, c, H, W) -> (b, c, H, W), of the same type."""
+        if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.shape[-2:].numel() >= SMALL_MAP:
+            return super().forward(x)
+        return F.group_norm(x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps).to(x.dtype)
+
+
+def group_norm(channels: int) -> GroupNorm:
     """Group norm with 32 groups, or the most that divide the channels (fewer than 32 channels, or odd widths)."""
     groups = next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+    return GroupNorm(groups, channels, eps=1e-6)
 
 
 def silu(fresh: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H W"]:

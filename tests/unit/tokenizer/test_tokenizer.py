@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vqgen.quantizers import EMAVectorQuantizer, ResidualQuantizer
 from vqgen.tokenizer import Decoder, Encoder, Tokenizer, grid_size
+from vqgen.tokenizer.blocks import group_norm
 
 
 def make_tokenizer(dim: int = 4, **size) -> Tokenizer:
@@ -107,3 +109,23 @@ def test_a_residual_tokenizer_has_no_one_codebook():
     residual = ResidualQuantizer(EMAVectorQuantizer(16, 4), depth=2)
     with pytest.raises(ValueError, match="expected one code a cell, got 2"):
         Tokenizer(Encoder(**size), Decoder(**size), residual).codebook()
+
+
+@pytest.mark.parametrize("side", [8, 32])
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
+def test_group_norm_in_bf16_is_torchs_up_to_rounding(side: int, weights: torch.dtype) -> None:
+    norm = group_norm(12).to(weights)
+    torch.nn.init.normal_(norm.weight)
+    x = torch.randn(2, 12, side, side).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    exact = x.double().requires_grad_()
+    expected = F.group_norm(exact, norm.num_groups, norm.weight.double(), norm.bias.double(), norm.eps)
+    x.requires_grad_()
+    found = norm(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), expected, atol=0.02, rtol=0.02)
+    given = torch.randn_like(expected).bfloat16()
+    found.backward(given)
+    expected.backward(given.double())
+    assert x.grad is not None
+    assert exact.grad is not None
+    torch.testing.assert_close(x.grad.double(), exact.grad, atol=0.05, rtol=0.05)
