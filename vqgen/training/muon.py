@@ -78,6 +78,16 @@ def _is_wide(matrices: Tensor) -> bool:
     return matrices.shape[-2] <= matrices.shape[-1]
 
 
+def _matrix(kernel: Tensor, like: Tensor) -> Tensor:
+    """(o, i, H, W) to (o, columns); of a kernel laid out channels last in that order, which spares copying it.
+
+    The order of columns makes no difference to what is orthogonal, if all that meets in a product has the same.
+    """
+    if like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        kernel = kernel.permute(0, 2, 3, 1)
+    return kernel.flatten(1)
+
+
 class MuonAdamW(Optimizer):
     """Momentum orthogonalised by Newton-Schulz for matrices, decoupled-decay Adam for the rest.
 
@@ -143,7 +153,7 @@ class MuonAdamW(Optimizer):
     def _muon(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
         for p in parameters:
-            alike[p.flatten(1).shape].append(p)
+            alike[torch.Size((len(p), p[0].numel()))].append(p)
         keep, momentum = 1 - group["lr"] * group["weight_decay"], group["momentum"]
         for shape, members in alike.items():
             # Matrices of one shape go through the iteration together: fewer and larger products.
@@ -154,12 +164,12 @@ class MuonAdamW(Optimizer):
                     state["momentum"] = torch.zeros_like(p)
                 assert p.grad is not None
                 state["momentum"].lerp_(p.grad, 1 - momentum)
-                torch.lerp(p.grad.flatten(1), state["momentum"].flatten(1), momentum, out=direction)
+                torch.lerp(_matrix(p.grad, like=p), _matrix(state["momentum"], like=p), momentum, out=direction)
             factors = orthogonaliser(directions, group["newton_schulz_steps"])
             rate = -group["lr"] * 0.2 * max(shape) ** 0.5
             for p, direction, factor in zip(members, directions, factors, strict=True):
                 pair = (factor, direction) if _is_wide(direction) else (direction, factor)
-                matrix = p.flatten(1)
+                matrix = _matrix(p, like=p)
                 matrix.addmm_(*pair, beta=keep, alpha=rate)  # the last product goes into the parameter itself,
                 if matrix.data_ptr() != p.data_ptr():  # unless its layout in memory is no matrix
                     p.copy_(matrix.view_as(p))
