@@ -143,6 +143,9 @@ CONTESTANTS = {
     "vqgen, llama style, n / 4 steps, int8": Contestant(
         lambda size: build_vqgen(size, "llama", precision="int8", part=4), 1, 4
     ),
+    "vqgen, llama style, n / 4 steps, int8, compiled": Contestant(
+        lambda size: build_vqgen(size, "llama", precision="int8", part=4, compiled=True), 1, 4
+    ),
     STATIC: Contestant(lambda size: build_gpt2(size, "static")),
     "transformers GPT-2, dynamic cache": Contestant(lambda size: build_gpt2(size, "dynamic")),
     "transformers GPT-2, static cache, bf16": Contestant(
