@@ -23,6 +23,8 @@ from recording import RESULTS, ROOT
 from vqgen.compare.figures import ACCENT, INK, PALE, STYLE
 
 PROGRAMS = ("sampling", "tokenizer", "training")
+FURTHEST = 1.75
+"""Where the scale ends, in times the largest bar."""
 COLUMNS = (
     ("drawing, batch 1", "drawing, batch 8"),
     ("encode, batch 1, freed memory kept", "decode, batch 1, freed memory kept", "training, fp32", "training, bf16"),
@@ -36,14 +38,16 @@ def collect(folder: Path) -> list[Reading]:
 
 
 def draw_panel(axes: Axes, readings: Sequence[Reading]) -> None:
-    """A bar for each contestant of one comparison, the first at the top."""
+    """A bar for each contestant of one comparison, the first at the top; limits too far off are told in numbers."""
+    reach = FURTHEST * max(max(each.rates) for each in readings)
     for row, each in enumerate(readings):
+        beyond = each.limit is not None and each.limit > 0.98 * reach
         axes.barh(row, each.rate, height=0.66, color=ACCENT if each.ours else PALE)
         axes.plot([min(each.rates), max(each.rates)], [row, row], color=INK, linewidth=1)
-        if each.limit is not None:
+        if each.limit is not None and not beyond:
             axes.plot([each.limit, each.limit], [row - 0.4, row + 0.4], color=INK, linewidth=2, solid_capstyle="butt")
         axes.annotate(
-            f"{each.rate:.3g}",
+            _number(each.rate) + (f"   limit {_number(each.limit)}" if each.limit is not None and beyond else ""),
             (max(each.rates), row),
             xytext=(4, 0),
             textcoords="offset points",
@@ -54,9 +58,12 @@ def draw_panel(axes: Axes, readings: Sequence[Reading]) -> None:
     axes.set_yticks(range(len(readings)), [each.contestant for each in readings])
     axes.set_ylim(len(readings) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.margins(x=0.12)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, reach)
     axes.set_title(f"{readings[0].what}: {readings[0].unit}", loc="left", fontsize=9)
+
+
+def _number(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def draw(readings: Sequence[Reading]) -> Figure:

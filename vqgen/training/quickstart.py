@@ -110,7 +110,7 @@ def quickstart(
         f"{reconstruction['validation/codebook_used']:.0%} of the codes in use"
     )
 
-    code_data = CodeDataModule(str(out / "tokenizer"), images, views=4, batch_size=16, seed=seed)
+    code_data = CodeDataModule(str(out / "tokenizer"), images, views=3, batch_size=16, seed=seed)
     code_data.prepare_data()
     second = PriorModule(
         str(out / "tokenizer"),
