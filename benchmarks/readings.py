@@ -51,7 +51,7 @@ def of_tokenizer(found: Any) -> Iterator[Reading]:
     limits = found.get("limit", {})
     for row in found["speed"]:
         what = f"{row['direction']}, batch {row['batch_size']}, {row['allocator']}"
-        limit = limits.get(row["direction"])
+        limit = limits.get("bf16" if "bf16" in row["contestant"] else "fp32", {}).get(row["direction"])
         yield Reading(what, "images/s", row["contestant"], tuple(row["images_per_second"]), limit)
 
 

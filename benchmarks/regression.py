@@ -4,7 +4,7 @@
     python benchmarks/regression.py --against v0.1.0     # with the results of another commit
 
 What is compared is a ratio: how many times as fast as the fastest peer of the same run vqgen is, contestant by
-contestant. A slower hour or another machine changes rates far more than ratios.
+contestant. A slower hour changes rates far more than ratios; another processor may change both, and is named.
 """
 
 import argparse
@@ -49,6 +49,14 @@ def changed(folder: Path, commit: str) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+def elsewhere(then: Any, now: Any) -> str:
+    """What to say of results that were measured on another processor, where both name theirs."""
+    processors = [None if found is None else found.get("processor") for found in (then, now)]
+    if None in processors or processors[0] == processors[1]:
+        return ""
+    return f" (on {processors[0]} then, on {processors[1]} now, which alone may be the reason)"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", default="HEAD", help="commit whose results are compared with (default: HEAD)")
@@ -67,7 +75,9 @@ def main() -> None:
             before = {}  # written by an older program: everything is new
         if not ratios and not before:
             continue
-        table = Table("comparison", "contestant", options.against, "now", "change", "", title=name)
+        table = Table(
+            "comparison", "contestant", options.against, "now", "change", "", title=name + elsewhere(then, now)
+        )
         for line in compare(before, ratios, options.threshold):
             table.add_row(*line)
             slower += line[-1] == "SLOWER"
