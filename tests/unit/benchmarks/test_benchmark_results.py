@@ -92,6 +92,22 @@ def test_regression_takes_results_without_a_past_for_new(monkeypatch, capsys, tm
     assert "no ratio to the fastest peer fell" in printed
 
 
+def test_regression_names_the_processors_where_they_differ(monkeypatch, capsys, tmp_path) -> None:
+    then, now = ({**training(250), "processor": name} for name in ("one", "another"))
+    printed = check(monkeypatch, capsys, tmp_path, then=then, now=now)
+    assert "training (on one then, on another now, which alone may be the reason)" in printed
+
+
+def test_picture_tells_limits_beyond_its_scale_in_numbers(tmp_path) -> None:
+    plot = import_module("plot")
+    found = training(250)
+    found["limit"]["fp32"]["tokens_per_second"] = 3000.0
+    (tmp_path / "training.json").write_text(json.dumps(found))
+    (axes,) = plot.draw(plot.collect(tmp_path)).subfigs[0].axes
+    assert axes.get_xlim()[1] < 1000
+    assert axes.texts[0].get_text() == "250   limit 3,000"
+
+
 def test_picture_has_a_panel_for_each_comparison_that_is_there(tmp_path) -> None:
     plot = import_module("plot")
     (tmp_path / "training.json").write_text(json.dumps(training(250)))
