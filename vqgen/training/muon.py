@@ -144,8 +144,10 @@ class MuonAdamW(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
-            if group["muon"]:
-                self._muon(parameters, group)
+            if group["muon"] and parameters:
+                # Within a training step that optimizes by hand, products would be autocast.
+                with torch.autocast(parameters[0].device.type, enabled=False):
+                    self._muon(parameters, group)
             elif parameters:
                 self._adam(parameters, group)
         return loss

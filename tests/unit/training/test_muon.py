@@ -133,3 +133,15 @@ def test_a_state_whose_steps_were_numbers_goes_on():
         ends.append(copy_of.detach())
     assert torch.equal(*ends)
     assert not torch.equal(ends[0], weight)
+
+
+def test_a_step_within_autocast_is_the_step_without():
+    torch.manual_seed(0)
+    start, gradient, updated = torch.randn(6, 10), torch.randn(6, 10), []
+    for enabled in (False, True):
+        parameter = nn.Parameter(start.clone())
+        parameter.grad = gradient
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            MuonAdamW([{"params": [parameter], "muon": True}], lr=0.1).step()
+        updated.append(parameter.detach())
+    assert torch.equal(*updated)
