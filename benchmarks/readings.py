@@ -47,11 +47,16 @@ def of_order(found: Any) -> Iterator[Reading]:
         yield Reading(what, "images/s", row["contestant"], tuple(row["images_per_second"]))
 
 
+def precision_of(contestant: str) -> str:
+    """The key of its limit."""
+    return "bf16" if "bf16" in contestant else "fp32"
+
+
 def of_tokenizer(found: Any) -> Iterator[Reading]:
     limits = found.get("limit", {})
     for row in found["speed"]:
         what = f"{row['direction']}, batch {row['batch_size']}, {row['allocator']}"
-        limit = limits.get("bf16" if "bf16" in row["contestant"] else "fp32", {}).get(row["direction"])
+        limit = limits.get(precision_of(row["contestant"]), {}).get(row["direction"])
         yield Reading(what, "images/s", row["contestant"], tuple(row["images_per_second"]), limit)
 
 

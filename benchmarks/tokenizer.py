@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from limits import product_rate
+from readings import precision_of
 from recording import README, commit, forget_peak, own_peak_megabytes, version_of, write_region, write_results
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -200,11 +201,6 @@ def limits(size: Size) -> dict[str, Any]:
         "limit": {name: {each: rate / counted[name][each] for each in DIRECTIONS} for name, rate in rates.items()},
         "products": {"operations_per_second": rates, "operations_per_image": needed},
     }
-
-
-def precision_of(contestant: str) -> str:
-    """A key of PRECISIONS."""
-    return "bf16" if "bf16" in contestant else "fp32"
 
 
 def report(size: Size, arguments: argparse.Namespace) -> dict[str, Any]:
