@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vqgen.attention import int8_hindrance
+from vqgen.attention import gemv_hindrance, int8_hindrance
 from vqgen.prior import Prior
 from vqgen.sampling import compile_for_sampling
 
@@ -27,44 +27,56 @@ def lively_prior() -> Prior:
 PROGRAM = """
 import sys
 import torch
-from vqgen.attention import Local2D
+from vqgen.attention import GemvLinear, Local2D
 from vqgen.prior import Prior
-from vqgen.sampling import compile_for_sampling, in_precision, sample_autoregressive, sample_groups
+from vqgen.sampling import compile_for_sampling, compiled, in_precision, sample_autoregressive, sample_groups
 
-precision, attention, device = sys.argv[1:]
+precision, attention, device, products = sys.argv[1:]
+compiled.gemv_is_faster = lambda: products == "gemv"
 torch.manual_seed(0)
 chosen = Local2D(block=1, margin=1) if attention == "local" else None
 prior = Prior(20, 3, 3, 2, dim=16, depth=2, heads=2, attention=chosen)
 for parameter in prior.parameters():
     torch.nn.init.normal_(parameter, std=0.3)
 prior = in_precision(prior.to(device), precision)
-compiled = compile_for_sampling(prior)
+fast = compile_for_sampling(prior)
 positions, labels = torch.randperm(9), torch.tensor([1])
 for seed in range(3):
     expected = sample_autoregressive(prior, positions, labels, seed=seed)
-    assert torch.equal(sample_autoregressive(compiled, positions, labels, seed=seed), expected), seed
+    assert torch.equal(sample_autoregressive(fast, positions, labels, seed=seed), expected), seed
 known = {"prefix": expected[:, :4], "seed": 9}
 expected = sample_autoregressive(prior, positions, labels, **known)
-assert torch.equal(sample_autoregressive(compiled, positions, labels, **known), expected), "prefix"
+assert torch.equal(sample_autoregressive(fast, positions, labels, **known), expected), "prefix"
+products_of_ours = [layer for layer in fast.modules() if type(layer) is GemvLinear]
+assert bool(products_of_ours) == (products == "gemv")
 expected = sample_groups(prior, positions, labels, groups=(1, 2, 3, 3))
-assert torch.equal(sample_groups(compiled, positions, labels, groups=(1, 2, 3, 3)), expected), "groups"
+assert torch.equal(sample_groups(fast, positions, labels, groups=(1, 2, 3, 3)), expected), "groups"
 """
 
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("precision", "attention", "device"),
-    [("fp32", "dense", "cpu"), ("int8", "dense", "cpu"), ("fp32", "local", "cpu"), ("fp32", "dense", "cuda")],
+    ("precision", "attention", "device", "products"),
+    [
+        ("fp32", "dense", "cpu", "torch"),
+        ("fp32", "dense", "cpu", "gemv"),
+        ("int8", "dense", "cpu", "torch"),
+        ("int8", "dense", "cpu", "gemv"),
+        ("fp32", "local", "cpu", "gemv"),
+        ("fp32", "dense", "cuda", "torch"),
+    ],
 )
-def test_a_compiled_prior_draws_the_same_codes(precision: str, attention: str, device: str) -> None:
+def test_a_compiled_prior_draws_the_same_codes(precision: str, attention: str, device: str, products: str) -> None:
     if device == "cuda":
         if not torch.cuda.is_available():
             pytest.skip("needs a GPU")
         pytest.importorskip("triton")
+    if products == "gemv" and gemv_hindrance():
+        pytest.skip(str(gemv_hindrance()))
     if precision == "int8" and int8_hindrance():
         pytest.skip("this machine does not multiply 8-bit integers")
     # In a process of its own: the compiler does not see through the run-time type checks of tests.
-    command = [sys.executable, "-c", PROGRAM, precision, attention, device]
+    command = [sys.executable, "-c", PROGRAM, precision, attention, device, products]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 

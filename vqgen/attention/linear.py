@@ -7,7 +7,7 @@ file.
 
 import platform
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -146,12 +146,15 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
     return with_linear_layers(module, packed)
 
 
-def with_linear_layers(module: Module, replace: Callable[[nn.Linear], nn.Module]) -> Module:
+def with_linear_layers(
+    module: Module, replace: Callable[[Any], nn.Module], kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
+) -> Module:
     """Copy a module for inference: its parameters shared, its linear layers replaced, no dropout.
 
     Args:
         module: any module; it is not changed.
-        replace: gives the layer to have in place of an ``nn.Linear``, which may be that layer itself.
+        replace: gives the layer to have in place of a linear one, which may be that layer itself.
+        kinds: the classes that count as linear layers; not those derived from them.
 
     Returns:
         The copy of its tree, of the same class, in evaluation mode.
@@ -169,14 +172,17 @@ def with_linear_layers(module: Module, replace: Callable[[nn.Linear], nn.Module]
     copy.__dict__.update(module.__dict__)
     copy.training = False
     copy._modules = {
-        name: None if child is None else _with_linear_layers(child, replace) for name, child in module._modules.items()
+        name: None if child is None else _with_linear_layers(child, replace, kinds)
+        for name, child in module._modules.items()
     }
     # Found as plain attributes they spare a step of sampling some hundred calls of nn.Module.__getattr__.
     copy.__dict__.update({**copy._parameters, **copy._buffers, **copy._modules})
     return copy
 
 
-def _with_linear_layers(child: nn.Module, replace: Callable[[nn.Linear], nn.Module]) -> nn.Module:
-    if type(child) is nn.Linear and (replaced := replace(child)) is not child:
+def _with_linear_layers(
+    child: nn.Module, replace: Callable[[Any], nn.Module], kinds: tuple[type[nn.Module], ...]
+) -> nn.Module:
+    if type(child) in kinds and (replaced := replace(child)) is not child:
         return replaced.eval()
-    return with_linear_layers(child, replace)
+    return with_linear_layers(child, replace, kinds)

@@ -7,9 +7,18 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from vqgen.attention import DenseAttention, Int8Linear, KVCache, packed_for_inference
+from vqgen.attention import (
+    DenseAttention,
+    GemvLinear,
+    Int8Linear,
+    KVCache,
+    gemv_hindrance,
+    gemv_is_faster,
+    packed_for_inference,
+    with_linear_layers,
+)
 from vqgen.conditioning import Told
 from vqgen.prior import Located, Prior
 
@@ -18,7 +27,7 @@ PRODUCTS: dict[str, Any] = {
     "max_autotune_gemm_backends": "CPP,TRITON,ATEN",
     "max_autotune_report_choices_stats": False,
 }
-"""Not for 8-bit products: the compiler's own kernels for them made steps slower than uncompiled ones."""
+"""For products in fp32 and bf16 through torch. Not for 8-bit ones: the compiler's own kernels made steps slower."""
 
 OPTIONS: dict[str, Any] = {
     "freezing": True,  # weights become constants, laid out for the kernels
@@ -41,6 +50,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
     rounding. It pays for one sequence at a time, most of all in int8 (see `in_precision`), where the small operations
     between the products take most of a plain step; for eight in fp32, the plain step was as fast where it was measured.
+    On processors other than Intel's, products of one image go through kernels of our own (`GemvLinear`).
     Weights are frozen into the kernels: training the prior further does not reach the copy.
 
     Args:
@@ -63,12 +73,17 @@ def compile_for_sampling(prior: Prior) -> Prior:
         raise FileNotFoundError(
             "compiling for the CPU needs a C++ compiler, and none was found; install g++ or clang, or sample without"
         )
-    frozen = packed_for_inference(prior, rows=1, kernel="plain")
+    hindrance = gemv_hindrance() if on_cpu and gemv_is_faster() else "torch's libraries are faster"
+    if hindrance is None:
+        frozen = with_linear_layers(prior, GemvLinear, kinds=(nn.Linear, Int8Linear))
+    else:
+        frozen = packed_for_inference(prior, rows=1, kernel="plain")
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
     in_integers = any(isinstance(layer, Int8Linear) for layer in prior.modules())
-    options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if _is_plain(frozen) else {})
+    tuned = hindrance is not None and not in_integers
+    options = OPTIONS | (PRODUCTS if tuned else {}) | (IN_ONE_PIECE if _is_plain(frozen) else {})
     compiling = functools.partial(torch.compile, options=options, fullgraph=_is_plain(frozen), **limits)
     predict, answer = frozen._predict, frozen._answer
     compiled_predict = compiling(predict)

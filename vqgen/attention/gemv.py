@@ -1,0 +1,142 @@
+"""Linear layers at a few rows through kernels of our own, built when they are first asked for.
+
+Libraries lay their products out for many rows. At one row, oneDNN and MKL read weights at 8 to 14 GB/s on two cores of
+an AMD EPYC (Zen 4); row by row as they lie in memory, ``gemv.cpp`` reads them at 20 to 39. Figures are in README.md
+beside this file.
+"""
+
+import functools
+import hashlib
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import platformdirs
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vqgen.attention.int8 import Int8Linear
+from vqgen.processor import processor_has_vnni, processor_is_intel
+
+SOURCE = Path(__file__).with_name("gemv.cpp")
+FLAGS = {
+    "AVX512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    "AVX2": ["-march=x86-64-v3"],
+}
+"""By what torch says of the processor; others are built for any."""
+
+
+class GemvLinear(nn.Module):
+    """A linear layer for a few rows at a time, in its own arithmetic: fp32, bf16 or 8-bit integers.
+
+    Beyond four rows (bf16: two, integers: eight) it multiplies as torch does. It passes no gradient.
+
+    Args:
+        linear: the layer to compute, on the CPU.
+
+    Raises:
+        RuntimeError: when the kernels cannot be had here; see `gemv_hindrance`.
+
+    Example:
+        >>> import torch
+        >>> layer, row = torch.nn.Linear(4, 2), torch.ones(1, 4)
+        >>> gemv_hindrance() is not None or torch.allclose(GemvLinear(layer)(row), layer(row), atol=1e-6)
+        True
+    """
+
+    def __init__(self, linear: nn.Linear | Int8Linear) -> None:
+        super().__init__()
+        hindrance = gemv_hindrance()
+        if hindrance:
+            raise RuntimeError(f"kernels for a few rows cannot be had: {hindrance}")
+        self.weight, self.bias = linear.weight, linear.bias
+        # Plain attributes, not parameters: they never enter a state dict.
+        self.integers = None
+        if isinstance(linear, Int8Linear):
+            rounded = linear.rounded.t()
+            self.integers = (rounded, rounded.sum(1, dtype=torch.int32), linear.scales)
+            self.levels = float(linear.levels)
+
+    def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
+        """Compute ``rows @ weight.T + bias``.
+
+        Args:
+            rows: (..., i) inputs, of the weights' type; float32 for integers.
+
+        Returns:
+            (..., o) outputs.
+        """
+        bias = None if self.bias is None else self.bias.detach()
+        if self.integers is not None:
+            product: Tensor = torch.ops.vqgen.gemv_int8(rows, *self.integers, bias, self.levels)
+        else:
+            product = torch.ops.vqgen.gemv(rows, self.weight.detach(), bias)
+        return product
+
+
+def gemv_is_faster() -> bool:
+    """Whether the kernels read weights sooner than torch's libraries on processors like this: not on Intel's, for which
+    those are made. The rule is fixed rather than timed, so that a machine always gives the same numbers.
+
+    Example:
+        >>> gemv_is_faster() in (True, False)
+        True
+    """
+    return platform.machine().lower() in ("x86_64", "amd64") and not processor_is_intel()
+
+
+@functools.cache
+def gemv_hindrance() -> str | None:
+    """Say why `GemvLinear` cannot work here; builds its kernels where they were not yet, some 15 seconds once.
+
+    They are kept in the user's cache folder for vqgen, by version of torch and kind of processor.
+
+    Returns:
+        The reason, or None where it can.
+    """
+    if platform.system() != "Linux":
+        return f"they are built on Linux, and this is {platform.system()}"
+    compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
+    try:
+        torch.ops.load_library(_built(compiler))  # type: ignore[no-untyped-call]
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip()[-500:]
+        if gemv_is_faster():
+            warnings.warn(f"drawing goes on without the kernels for few rows, slower: {reason}", stacklevel=2)
+        return f"they could not be built: {reason}"
+    torch.library.register_fake("vqgen::gemv", _empty_product)
+    torch.library.register_fake("vqgen::gemv_int8", _empty_product)
+    return None
+
+
+def _built(compiler: str | None) -> Path:
+    """The library of the kernels; compiled when it is not there yet."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    flags = ["-O3", "-std=c++20", "-shared", "-fPIC", "-fopenmp", "-ffp-contract=off", *FLAGS.get(capability, [])]
+    flags += ["-mavx512vnni"] if capability == "AVX512" and processor_has_vnni() else []
+    flags += [f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"]
+    made_of = "\n".join([SOURCE.read_text(), torch.__version__, *flags])
+    name = f"gemv-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
+    library = Path(platformdirs.user_cache_dir("vqgen", appauthor=False)) / "kernels" / name
+    if library.exists():
+        return library
+    if compiler is None:
+        raise FileNotFoundError("there is no C++ compiler; install g++ or clang")
+    library.parent.mkdir(parents=True, exist_ok=True)
+    torch_folder = Path(torch.__file__).parent
+    include = torch_folder / "include"
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        partial = Path(folder) / name
+        command = [compiler, *flags, f"-I{include}", f"-I{include / 'torch/csrc/api/include'}", str(SOURCE)]
+        command += [f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10", "-o", str(partial)]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        partial.replace(library)  # whole or not at all, also when two processes build it
+    return library
+
+
+def _empty_product(rows: Tensor, weight: Tensor, *_: object) -> Tensor:
+    return rows.new_empty(*rows.shape[:-1], weight.shape[0])
