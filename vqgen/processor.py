@@ -1,8 +1,11 @@
-"""What kind of processor this is, for the places that choose an algorithm by it."""
+"""What kind of processor this is, for the places that choose an algorithm by it, and whether they are to choose."""
 
 import functools
+import os
 import platform
 from pathlib import Path
+
+SWITCH = "VQGEN_RUNTIME"
 
 
 @functools.cache
@@ -30,3 +33,13 @@ def processor_has_vnni() -> bool:
     if not Path("/proc/cpuinfo").exists():
         return False
     return "vnni" in Path("/proc/cpuinfo").read_text(errors="replace")
+
+
+def switched_off() -> bool:
+    """Whether the environment says to leave the process as it is: ``VQGEN_RUNTIME=off``.
+
+    Example:
+        >>> switched_off() in (True, False)
+        True
+    """
+    return os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-SWITCH = "VQGEN_RUNTIME"
+from vqgen.processor import SWITCH, switched_off
+
 CGROUP = Path("/sys/fs/cgroup")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy")
@@ -68,7 +69,7 @@ def prepared_runtime() -> Iterator[tuple[Setting, ...]]:
         >>> names
         ['freed memory kept', 'denormals as zero', 'threads limited']
     """
-    if _switched_off():
+    if switched_off():
         off = f"switched off by {SWITCH}"
         yield tuple(Setting(name, False, off) for name in ("freed memory kept", "denormals as zero", "threads limited"))
         return
@@ -94,7 +95,7 @@ def give_batches_back() -> None:
     Left alone, it cuts small pieces out of the places that batches leave, so that the next no longer fit there: such
     processes grew by a gigabyte in a few hundred batches. ``VQGEN_RUNTIME=off`` switches this off too.
     """
-    if not _switched_off():
+    if not switched_off():
         _set_malloc(BATCH_BYTES)
 
 
@@ -165,6 +166,7 @@ def allowed_processors(cgroup: Path = CGROUP) -> float:
 def describe_system() -> str:
     """Versions, machine, devices and what `prepared_runtime` sets here, as lines of text: `vqgen info`."""
     from vqgen import __version__
+    from vqgen.attention import gemv_hindrance, gemv_is_faster
 
     def installed(package: str) -> str:
         try:
@@ -174,13 +176,15 @@ def describe_system() -> str:
 
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     devices += ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
+    hindrance = gemv_hindrance() if gemv_is_faster() else "torch's libraries are made for this processor"
+    own = Setting("own kernels for few rows", hindrance is None, hindrance or "built for this processor")
     with prepared_runtime() as settings:
         lines = [
             f"vqgen {__version__}, Python {platform.python_version()}, {', '.join(map(installed, PACKAGES))}",
             f"{platform.system()} {platform.release()}, {processor_name()}, {os.cpu_count()} processors",
             f"threads: {torch.get_num_threads()}",
             f"GPUs: {', '.join(devices) or 'none'}",
-            *map(str, settings),
+            *map(str, (*settings, own)),
         ]
     return "\n".join(lines)
 
@@ -192,10 +196,6 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _switched_off() -> bool:
-    return os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no")
 
 
 def _denormals_are_zero() -> bool:

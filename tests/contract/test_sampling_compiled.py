@@ -27,12 +27,12 @@ def lively_prior() -> Prior:
 PROGRAM = """
 import sys
 import torch
-from vqgen.attention import GemvLinear, Local2D
+from vqgen.attention import GemvLinear, Local2D, linear
 from vqgen.prior import Prior
-from vqgen.sampling import compile_for_sampling, compiled, in_precision, sample_autoregressive, sample_groups
+from vqgen.sampling import compile_for_sampling, in_precision, sample_autoregressive, sample_groups
 
 precision, attention, device, products = sys.argv[1:]
-compiled.gemv_is_faster = lambda: products == "gemv"
+linear.gemv_is_faster = lambda: products == "gemv"
 torch.manual_seed(0)
 chosen = Local2D(block=1, margin=1) if attention == "local" else None
 prior = Prior(20, 3, 3, 2, dim=16, depth=2, heads=2, attention=chosen)

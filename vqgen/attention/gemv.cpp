@@ -19,9 +19,6 @@ constexpr int64_t kBytesATask = 1 << 15;  // of weights: fewer are not worth ano
 constexpr int32_t kOffset = 128;          // of rounded inputs, unsigned as the processor's instruction has them
 constexpr float kSmallest = 1e-12f;
 
-// More rows than these are multiplied sooner by a library that blocks for the caches.
-constexpr int64_t kMostFloat = 4, kMostBFloat16 = 2, kMostInt8 = 8;
-
 at::Tensor outputs_for(const at::Tensor& rows, const at::Tensor& weight) {
   auto sizes = rows.sizes().vec();
   sizes.back() = weight.size(0);
@@ -71,20 +68,18 @@ at::Tensor multiply_floats(const at::Tensor& rows, const at::Tensor& weight, con
   return result;
 }
 
-// rows (..., i), weight (o, i), bias (o), all fp32 or all bf16, to (..., o).
-at::Tensor gemv(const at::Tensor& rows, const at::Tensor& weight, const OptionalTensor& bias) {
-  const int64_t count = rows.numel() / weight.size(1);
-  if (weight.scalar_type() == at::kFloat && count <= kMostFloat) return multiply_floats<float>(rows, weight, bias);
-  if (weight.scalar_type() == at::kBFloat16 && count <= kMostBFloat16) {
-    return multiply_floats<at::BFloat16>(rows, weight, bias);
-  }
-  return at::linear(rows, weight, bias);
+// rows (..., i), weight (o, i), bias (o), all fp32 or all bf16, to (..., o). More rows than `most` are left to a library,
+// which arranges them for the caches.
+at::Tensor gemv(const at::Tensor& rows, const at::Tensor& weight, const OptionalTensor& bias, int64_t most) {
+  if (rows.numel() > most * weight.size(1)) return at::linear(rows, weight, bias);
+  if (weight.scalar_type() == at::kBFloat16) return multiply_floats<at::BFloat16>(rows, weight, bias);
+  return multiply_floats<float>(rows, weight, bias);
 }
 
 // rows (..., i) fp32, rounded to -levels..levels by the largest of each; weight (o, i) int8; sums (o) int32, of the
 // weights of an output; scales (o) and bias (o) fp32; to (..., o).
 at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at::Tensor& sums,
-                     const at::Tensor& scales, const OptionalTensor& bias, double levels) {
+                     const at::Tensor& scales, const OptionalTensor& bias, int64_t most, double levels) {
   const int64_t width = weight.size(1), outputs = weight.size(0), count = rows.numel() / width;
   const auto inputs = rows.contiguous();
   const float* const values = inputs.const_data_ptr<float>();
@@ -110,7 +105,7 @@ at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at:
     const float product = static_cast<float>(sum - kOffset * offsets[output]) * (factors[output] * largest[row]);
     to[row * outputs + output] = product + (added ? added[output] : 0.0f);
   };
-  if (count <= kMostInt8) {
+  if (count <= most) {
     multiply(rounded.data(), weight.const_data_ptr<int8_t>(), count, width, outputs, write);
     return result;
   }
@@ -132,8 +127,9 @@ at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at:
 }  // namespace
 
 TORCH_LIBRARY(vqgen, library) {
-  library.def("gemv(Tensor rows, Tensor weight, Tensor? bias) -> Tensor");
-  library.def("gemv_int8(Tensor rows, Tensor weight, Tensor sums, Tensor scales, Tensor? bias, float levels) -> Tensor");
+  library.def("gemv(Tensor rows, Tensor weight, Tensor? bias, int most) -> Tensor");
+  library.def(
+      "gemv_int8(Tensor rows, Tensor weight, Tensor sums, Tensor scales, Tensor? bias, int most, float levels) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(vqgen, CPU, library) {

@@ -1,8 +1,9 @@
 """Linear layers at a few rows through kernels of our own, built when they are first asked for.
 
 Libraries lay their products out for many rows. At one row, oneDNN and MKL read weights at 8 to 14 GB/s on two cores of
-an AMD EPYC (Zen 4); row by row as they lie in memory, ``gemv.cpp`` reads them at 20 to 39. Figures are in README.md
-beside this file.
+an AMD EPYC (Zen 4); row by row as they lie in memory, ``gemv.cpp`` reads them at 20 to 39. The first process that draws
+few images at a time waits some 15 seconds for the compiler, none after it; without a compiler torch's libraries
+multiply. Figures are in README.md beside this file.
 """
 
 import functools
@@ -20,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqgen.attention.int8 import Int8Linear
-from vqgen.processor import processor_has_vnni, processor_is_intel
+from vqgen.processor import SWITCH, processor_has_vnni, processor_is_intel, switched_off
 
 SOURCE = Path(__file__).with_name("gemv.cpp")
 FLAGS = {
@@ -29,17 +30,21 @@ FLAGS = {
 }
 """By what torch says of the processor; others are built for any."""
 
+GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2, torch.int8: 8}
+"""The most rows, by type of weights; more are multiplied sooner by libraries, which arrange them for the caches."""
+
 
 class GemvLinear(nn.Module):
     """A linear layer for a few rows at a time, in its own arithmetic: fp32, bf16 or 8-bit integers.
 
-    Beyond four rows (bf16: two, integers: eight) it multiplies as torch does. It passes no gradient.
+    Beyond `GEMV_ROWS` rows it multiplies as torch does. It keeps the layer's parameters and passes no gradient.
 
     Args:
         linear: the layer to compute, on the CPU.
 
     Raises:
         RuntimeError: when the kernels cannot be had here; see `gemv_hindrance`.
+        ValueError: when the weights are of another type.
 
     Example:
         >>> import torch
@@ -53,12 +58,16 @@ class GemvLinear(nn.Module):
         hindrance = gemv_hindrance()
         if hindrance:
             raise RuntimeError(f"kernels for a few rows cannot be had: {hindrance}")
+        weight = linear.rounded.t() if isinstance(linear, Int8Linear) else linear.weight.detach()
+        if weight.dtype not in GEMV_ROWS:
+            raise ValueError(f"expected weights in fp32, bf16 or rounded to 8 bits, got {weight.dtype}")
         self.weight, self.bias = linear.weight, linear.bias
         # Plain attributes, not parameters: they never enter a state dict.
-        self.integers = None
+        self.read, self.added = weight.contiguous(), None if linear.bias is None else linear.bias.detach()
+        self.most = GEMV_ROWS[weight.dtype]
+        self.rounding = None
         if isinstance(linear, Int8Linear):
-            rounded = linear.rounded.t()
-            self.integers = (rounded, rounded.sum(1, dtype=torch.int32), linear.scales)
+            self.rounding = (weight.sum(1, dtype=torch.int32), linear.scales)
             self.levels = float(linear.levels)
 
     def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
@@ -70,11 +79,10 @@ class GemvLinear(nn.Module):
         Returns:
             (..., o) outputs.
         """
-        bias = None if self.bias is None else self.bias.detach()
-        if self.integers is not None:
-            product: Tensor = torch.ops.vqgen.gemv_int8(rows, *self.integers, bias, self.levels)
+        if self.rounding is None:
+            product: Tensor = torch.ops.vqgen.gemv(rows, self.read, self.added, self.most)
         else:
-            product = torch.ops.vqgen.gemv(rows, self.weight.detach(), bias)
+            product = torch.ops.vqgen.gemv_int8(rows, self.read, *self.rounding, self.added, self.most, self.levels)
         return product
 
 
@@ -93,11 +101,14 @@ def gemv_is_faster() -> bool:
 def gemv_hindrance() -> str | None:
     """Say why `GemvLinear` cannot work here; builds its kernels where they were not yet, some 15 seconds once.
 
-    They are kept in the user's cache folder for vqgen, by version of torch and kind of processor.
+    They are kept in the user's cache folder for vqgen, by version of torch and kind of processor. ``VQGEN_RUNTIME=off``
+    in the environment leaves them out.
 
     Returns:
         The reason, or None where it can.
     """
+    if switched_off():
+        return f"switched off by {SWITCH}"
     if platform.system() != "Linux":
         return f"they are built on Linux, and this is {platform.system()}"
     compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
@@ -105,7 +116,7 @@ def gemv_hindrance() -> str | None:
         torch.ops.load_library(_built(compiler))  # type: ignore[no-untyped-call]
     except (OSError, subprocess.CalledProcessError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip()[-500:]
-        if gemv_is_faster():
+        if compiler is not None and gemv_is_faster():
             warnings.warn(f"drawing goes on without the kernels for few rows, slower: {reason}", stacklevel=2)
         return f"they could not be built: {reason}"
     torch.library.register_fake("vqgen::gemv", _empty_product)

@@ -14,12 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.attention.gemv import GEMV_ROWS, GemvLinear, gemv_hindrance, gemv_is_faster
+from vqgen.attention.int8 import Int8Linear
 from vqgen.processor import processor_is_intel
 
 Module = TypeVar("Module", bound=nn.Module)
 
-LINEAR_KERNELS = ("plain", "mkl", "onednn")
-"""``plain``: F.linear. ``mkl``, ``onednn``: that library, with the weight laid out beforehand in its own format."""
+LINEAR_KERNELS = ("plain", "mkl", "onednn", "gemv")
+"""``plain``: F.linear. ``mkl``, ``onednn``: that library, with the weight laid out beforehand in its own format.
+``gemv``: kernels of our own, built by the first process that draws; see `GemvLinear`."""
 
 
 class PackedLinear(nn.Module):
@@ -75,17 +78,17 @@ class PackedLinear(nn.Module):
 def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, varying: bool = False) -> str:
     """Name the kernel of `LINEAR_KERNELS` that is fastest here for a matrix times ``rows`` rows, on the CPU.
 
-    MKL, behind F.linear, reads fp32 weights at full speed on Intel processors and at about half on others, where oneDNN
-    is faster. From four rows on, a weight laid out beforehand pays on Intel too. The rule is fixed rather than timed,
-    so that a machine always gives the same numbers.
+    MKL, behind F.linear, reads fp32 weights at full speed on Intel processors and at a third of it on others, where our
+    own kernel is faster for the fewest rows, and oneDNN for some more. From four rows on, a weight laid out beforehand
+    pays on Intel too. The rule is fixed rather than timed, so that a machine always gives the same numbers.
 
     Args:
         rows: rows multiplied at a time, >= 1.
-        dtype: of the weights.
+        dtype: of the weights; torch.int8 for those of an `Int8Linear`, which is ``plain`` or ``gemv``.
         varying: whether other numbers of rows will come too, which a weight laid out by MKL does not serve.
 
     Returns:
-        ``plain``, ``mkl`` or ``onednn``.
+        One of `LINEAR_KERNELS`.
 
     Raises:
         ValueError: when rows is below 1.
@@ -96,6 +99,8 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
     """
     if rows < 1:
         raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
+    if rows <= GEMV_ROWS.get(dtype, 0) and gemv_is_faster() and gemv_hindrance() is None:
+        return "gemv"
     if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
         return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel
     if dtype == torch.bfloat16:
@@ -114,7 +119,7 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
     changed, neither its layers nor its training mode. Layers that are not on the CPU are shared as they are.
 
     Args:
-        module: any module; its ``nn.Linear`` layers are replaced in the copy.
+        module: any module; its ``nn.Linear`` and `Int8Linear` layers are replaced in the copy.
         rows: rows multiplied at a time, >= 1.
         kernel: one of `LINEAR_KERNELS`, or None for the fastest here.
         varying: whether other numbers of rows will come too; see `fastest_linear_kernel`.
@@ -136,14 +141,19 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
         raise ValueError(f"kernel must be one of {', '.join(LINEAR_KERNELS)}, got {kernel!r}")
     fastest_linear_kernel(rows)  # refuses rows that are none
 
-    def packed(linear: nn.Linear) -> nn.Module:
-        chosen = fastest_linear_kernel(rows, linear.weight.dtype, varying=varying) if kernel is None else kernel
-        known = linear.weight.dtype == torch.float32 or (linear.weight.dtype, chosen) == (torch.bfloat16, "onednn")
-        if chosen == "plain" or not known or linear.weight.device.type != "cpu":
+    def packed(linear: nn.Linear | Int8Linear) -> nn.Module:
+        dtype = torch.int8 if isinstance(linear, Int8Linear) else linear.weight.dtype
+        chosen = fastest_linear_kernel(rows, dtype, varying=varying) if kernel is None else kernel
+        if linear.weight.device.type != "cpu":
+            return linear
+        if chosen == "gemv":
+            return GemvLinear(linear) if dtype in GEMV_ROWS else linear
+        known = dtype == torch.float32 or (dtype, chosen) == (torch.bfloat16, "onednn")
+        if chosen == "plain" or not known or isinstance(linear, Int8Linear):
             return linear
         return PackedLinear(linear, rows=rows, kernel=chosen)
 
-    return with_linear_layers(module, packed)
+    return with_linear_layers(module, packed, kinds=(nn.Linear, Int8Linear))
 
 
 def with_linear_layers(

@@ -7,18 +7,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from vqgen.attention import (
-    DenseAttention,
-    GemvLinear,
-    Int8Linear,
-    KVCache,
-    gemv_hindrance,
-    gemv_is_faster,
-    packed_for_inference,
-    with_linear_layers,
-)
+from vqgen.attention import DenseAttention, Int8Linear, KVCache, fastest_linear_kernel, packed_for_inference
 from vqgen.conditioning import Told
 from vqgen.prior import Located, Prior
 
@@ -50,7 +41,6 @@ def compile_for_sampling(prior: Prior) -> Prior:
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
     rounding. It pays for one sequence at a time, most of all in int8 (see `in_precision`), where the small operations
     between the products take most of a plain step; for eight in fp32, the plain step was as fast where it was measured.
-    On processors other than Intel's, products of one image go through kernels of our own (`GemvLinear`).
     Weights are frozen into the kernels: training the prior further does not reach the copy.
 
     Args:
@@ -73,16 +63,14 @@ def compile_for_sampling(prior: Prior) -> Prior:
         raise FileNotFoundError(
             "compiling for the CPU needs a C++ compiler, and none was found; install g++ or clang, or sample without"
         )
-    hindrance = gemv_hindrance() if on_cpu and gemv_is_faster() else "torch's libraries are faster"
-    if hindrance is None:
-        frozen = with_linear_layers(prior, GemvLinear, kinds=(nn.Linear, Int8Linear))
-    else:
-        frozen = packed_for_inference(prior, rows=1, kernel="plain")
+    in_integers = any(isinstance(layer, Int8Linear) for layer in prior.modules())
+    dtype = torch.int8 if in_integers else prior.code_embedding.weight.dtype
+    kernel = "gemv" if on_cpu and fastest_linear_kernel(1, dtype) == "gemv" else "plain"
+    frozen = packed_for_inference(prior, rows=1, kernel=kernel)
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
-    in_integers = any(isinstance(layer, Int8Linear) for layer in prior.modules())
-    tuned = hindrance is not None and not in_integers
+    tuned = kernel == "plain" and not in_integers
     options = OPTIONS | (PRODUCTS if tuned else {}) | (IN_ONE_PIECE if _is_plain(frozen) else {})
     compiling = functools.partial(torch.compile, options=options, fullgraph=_is_plain(frozen), **limits)
     predict, answer = frozen._predict, frozen._answer

@@ -64,26 +64,38 @@ def test_elsewhere_than_on_linux_it_is_not_built(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="built on Linux")
-@pytest.mark.parametrize("broken", ["no compiler", "no source"])
-def test_what_cannot_be_built_is_told_and_leaves_nothing(
-    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_compiler_it_is_not_built_and_nobody_is_bothered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    reason = gemv_hindrance.__wrapped__()
+    assert reason == "they could not be built: there is no C++ compiler; install g++ or clang"
+    assert not recwarn
+
+
+@pytest.mark.skipif(platform.system() != "Linux" or shutil.which("g++") is None, reason="built on Linux by a compiler")
+def test_a_failed_build_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(gemv, "gemv_is_faster", lambda: True)
-    if broken == "no compiler":
-        monkeypatch.setattr(shutil, "which", lambda name: None)
-        expected = r"there is no C\+\+ compiler; install g\+\+ or clang"
-    else:
-        if shutil.which("g++") is None:
-            pytest.skip("needs a C++ compiler")
-        monkeypatch.setattr(gemv, "SOURCE", tmp_path / "broken.cpp")
-        (tmp_path / "broken.cpp").write_text("this is no C++")
-        expected = "broken.cpp:1"
-    with pytest.warns(UserWarning, match=f"drawing goes on without the kernels for few rows, slower: .*{expected}"):
+    monkeypatch.setattr(gemv, "SOURCE", tmp_path / "broken.cpp")
+    (tmp_path / "broken.cpp").write_text("this is no C++")
+    with pytest.warns(UserWarning, match="without the kernels for few rows, slower: .*broken.cpp:1"):
         reason = gemv_hindrance.__wrapped__()
     assert reason is not None
     assert reason.startswith("they could not be built")
-    assert not list(tmp_path.rglob("*.so"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "broken.cpp"]
+
+
+def test_one_variable_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQGEN_RUNTIME", "off")
+    assert gemv_hindrance.__wrapped__() == "switched off by VQGEN_RUNTIME"
+
+
+def test_other_types_of_weights_are_refused() -> None:
+    if gemv_hindrance() is None:
+        with pytest.raises(ValueError, match=r"fp32, bf16 or rounded to 8 bits, got torch\.float64"):
+            GemvLinear(nn.Linear(8, 5).double())
 
 
 def test_the_rule_names_processors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_packed_for_inference_leaves_other_precisions_as_they_are() -> None:
 
 
 def test_packed_for_inference_refuses_an_unknown_kernel() -> None:
-    with pytest.raises(ValueError, match="one of plain, mkl, onednn, got 'cublas'"):
+    with pytest.raises(ValueError, match="one of plain, mkl, onednn, gemv, got 'cublas'"):
         packed_for_inference(small_model(), rows=1, kernel="cublas")
 
 
@@ -83,11 +83,19 @@ def test_fastest_linear_kernel_follows_the_processor_and_the_rows(monkeypatch: p
     monkeypatch.setattr(linear_module.torch._C, "_has_mkldnn", True)
     monkeypatch.setattr(linear_module.torch._C, "has_mkl", True)
     monkeypatch.setattr(linear_module, "processor_is_intel", lambda: True)
+    monkeypatch.setattr(linear_module, "gemv_is_faster", lambda: False)
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["plain", "mkl", "plain"]
     assert fastest_linear_kernel(8, varying=True) == "plain"
     assert fastest_linear_kernel(8, torch.float64) == "plain"
     monkeypatch.setattr(linear_module, "processor_is_intel", lambda: False)
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["onednn", "onednn", "plain"]
+    monkeypatch.setattr(linear_module, "gemv_is_faster", lambda: True)
+    monkeypatch.setattr(linear_module, "gemv_hindrance", lambda: None)
+    assert [fastest_linear_kernel(rows) for rows in (1, 4, 5, 1000)] == ["gemv", "gemv", "onednn", "plain"]
+    assert [fastest_linear_kernel(rows, torch.int8) for rows in (1, 8, 9)] == ["gemv", "gemv", "plain"]
+    monkeypatch.setattr(linear_module, "gemv_hindrance", lambda: "there is no compiler")
+    assert fastest_linear_kernel(1) == "onednn"
+    assert fastest_linear_kernel(1, torch.int8) == "plain"
     monkeypatch.setattr(linear_module.platform, "machine", lambda: "arm64")
     assert [fastest_linear_kernel(rows) for rows in (1, 8, 1000)] == ["plain", "plain", "plain"]
 
