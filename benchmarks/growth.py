@@ -200,9 +200,14 @@ def table(rows: list[dict[str, Any]], works: Sequence[str], unit: str) -> str:
             if None in costs:
                 continue
             slopes = ", ".join(f"{slope:.2f}" for slope in exponents(sizes, [max(cost, 1e-3) for cost in costs]))
-            cells = " | ".join(f"{cost:.3g}" for cost in costs)
+            cells = " | ".join(f"{_significant(cost):g}" for cost in costs)
             lines.append(f"| {work}, {unit_of_cost}{'' if name == 'VQGAN' else f': {name}'} | {cells} | {slopes} |")
     return "\n".join(lines)
+
+
+def _significant(cost: float) -> float:
+    """Three digits of it, without an exponent once printed."""
+    return float(f"{cost:.3g}")
 
 
 def growth_in_words(rows: list[dict[str, Any]], works: Sequence[str]) -> str:

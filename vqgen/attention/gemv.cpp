@@ -68,16 +68,15 @@ at::Tensor multiply_floats(const at::Tensor& rows, const at::Tensor& weight, con
   return result;
 }
 
-// rows (..., i), weight (o, i), bias (o), all fp32 or all bf16, to (..., o). More rows than `most` are left to a library,
-// which arranges them for the caches.
-at::Tensor gemv(const at::Tensor& rows, const at::Tensor& weight, const OptionalTensor& bias, int64_t most) {
-  if (rows.numel() > most * weight.size(1)) return at::linear(rows, weight, bias);
+// rows (..., i), weight (o, i), bias (o), all fp32 or all bf16, to (..., o).
+at::Tensor gemv(const at::Tensor& rows, const at::Tensor& weight, const OptionalTensor& bias) {
   if (weight.scalar_type() == at::kBFloat16) return multiply_floats<at::BFloat16>(rows, weight, bias);
   return multiply_floats<float>(rows, weight, bias);
 }
 
 // rows (..., i) fp32, rounded to -levels..levels by the largest of each; weight (o, i) int8; sums (o) int32, of the
-// weights of an output; scales (o) and bias (o) fp32; to (..., o).
+// weights of an output; scales (o) and bias (o) fp32; to (..., o). More rows than `most` are left to a
+// library, which arranges them for the caches.
 at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at::Tensor& sums,
                      const at::Tensor& scales, const OptionalTensor& bias, int64_t most, double levels) {
   const int64_t width = weight.size(1), outputs = weight.size(0), count = rows.numel() / width;
@@ -127,7 +126,7 @@ at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at:
 }  // namespace
 
 TORCH_LIBRARY(vqgen, library) {
-  library.def("gemv(Tensor rows, Tensor weight, Tensor? bias, int most) -> Tensor");
+  library.def("gemv(Tensor rows, Tensor weight, Tensor? bias) -> Tensor");
   library.def(
       "gemv_int8(Tensor rows, Tensor weight, Tensor sums, Tensor scales, Tensor? bias, int most, float levels) -> Tensor");
 }

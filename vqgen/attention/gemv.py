@@ -19,6 +19,7 @@ import platformdirs
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vqgen.attention.int8 import Int8Linear
 from vqgen.processor import SWITCH, processor_has_vnni, processor_is_intel, switched_off
@@ -37,7 +38,7 @@ GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2, torch.int8: 8}
 class GemvLinear(nn.Module):
     """A linear layer for a few rows at a time, in its own arithmetic: fp32, bf16 or 8-bit integers.
 
-    Beyond `GEMV_ROWS` rows it multiplies as torch does. It keeps the layer's parameters and passes no gradient.
+    Beyond `GEMV_ROWS` rows it multiplies through oneDNN. It keeps the layer's parameters and passes no gradient.
 
     Args:
         linear: the layer to compute, on the CPU.
@@ -79,10 +80,16 @@ class GemvLinear(nn.Module):
         Returns:
             (..., o) outputs.
         """
-        if self.rounding is None:
-            product: Tensor = torch.ops.vqgen.gemv(rows, self.read, self.added, self.most)
+        if self.rounding is not None:  # the kernel looks at the number of rows, which may be open while compiling
+            product: Tensor = torch.ops.vqgen.gemv_int8(
+                rows, self.read, *self.rounding, self.added, self.most, self.levels
+            )
+        elif rows.numel() <= self.most * rows.shape[-1]:
+            product = torch.ops.vqgen.gemv(rows, self.read, self.added)
+        elif torch._C._has_mkldnn and not torch.compiler.is_compiling():  # the compiler chooses by itself
+            product = torch.ops.mkldnn._linear_pointwise(rows, self.read, self.added, "none", [], "")
         else:
-            product = torch.ops.vqgen.gemv_int8(rows, self.read, *self.rounding, self.added, self.most, self.levels)
+            product = F.linear(rows, self.weight, self.bias)
         return product
 
 

@@ -85,7 +85,8 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
     Args:
         rows: rows multiplied at a time, >= 1.
         dtype: of the weights; torch.int8 for those of an `Int8Linear`, which is ``plain`` or ``gemv``.
-        varying: whether other numbers of rows will come too, which a weight laid out by MKL does not serve.
+        varying: whether other numbers of rows will come too, which neither a weight laid out by MKL serves nor, in
+            floats, ``gemv``.
 
     Returns:
         One of `LINEAR_KERNELS`.
@@ -99,7 +100,8 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
     """
     if rows < 1:
         raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
-    if rows <= GEMV_ROWS.get(dtype, 0) and gemv_is_faster() and gemv_hindrance() is None:
+    few = rows <= GEMV_ROWS.get(dtype, 0) and (dtype == torch.int8 or not varying)
+    if few and gemv_is_faster() and gemv_hindrance() is None:
         return "gemv"
     if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
         return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel

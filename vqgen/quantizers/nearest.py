@@ -1,13 +1,19 @@
 """The nearest codebook vector of each latent, in bounded memory."""
 
 import math
+import platform
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vqgen.processor import processor_is_intel
+
 BLOCK_ELEMENTS = 2 * 1024 * 1024
 WIDEST_CHUNK, NARROWEST_CHUNK = 128, 16
+
+WIDE = 32
+"""From this width on, oneDNN multiplies twice as fast as MKL on processors other than Intel's."""
 
 
 @torch.no_grad()
@@ -34,14 +40,24 @@ def nearest_codes(
     count, size = latents.shape[0], codebook.shape[0]
     rows = min(max(1, block_elements // size), max(1, count))
     half_squares = torch.linalg.vector_norm(codebook, dim=1).square_().mul_(0.5)  # without a copy of the codebook
+    through_onednn = _onednn_is_faster(latents, codebook)
     transposed = codebook.t()
-    scores = latents.new_empty(rows, size)
+    scores = latents.new_empty(0 if through_onednn else rows, size)
     codes = torch.empty(count, dtype=torch.int64, device=latents.device)
     for start in range(0, count, rows):
         block = latents[start : start + rows]
-        found = torch.mm(block, transposed, out=scores[: len(block)]).sub_(half_squares)
+        if through_onednn:
+            found = torch.ops.mkldnn._linear_pointwise(block, codebook, half_squares.neg(), "none", [], "")
+        else:
+            found = torch.mm(block, transposed, out=scores[: len(block)]).sub_(half_squares)
         codes[start : start + rows] = row_argmax(found)
     return codes
+
+
+def _onednn_is_faster(latents: Tensor, codebook: Tensor) -> bool:
+    known = latents.device.type == "cpu" and latents.dtype == codebook.dtype == torch.float32
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64") and torch._C._has_mkldnn
+    return known and codebook.shape[1] >= WIDE and on_x86 and not processor_is_intel()
 
 
 def row_argmax(scores: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:

@@ -70,8 +70,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
-    tuned = kernel == "plain" and not in_integers
-    options = OPTIONS | (PRODUCTS if tuned else {}) | (IN_ONE_PIECE if _is_plain(frozen) else {})
+    options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if _is_plain(frozen) else {})
     compiling = functools.partial(torch.compile, options=options, fullgraph=_is_plain(frozen), **limits)
     predict, answer = frozen._predict, frozen._answer
     compiled_predict = compiling(predict)
