@@ -39,7 +39,7 @@ def nearest_codes(
     """
     count, size = latents.shape[0], codebook.shape[0]
     rows = min(max(1, block_elements // size), max(1, count))
-    half_squares = torch.linalg.vector_norm(codebook, dim=1).square_().mul_(0.5)  # without a copy of the codebook
+    minus_half_squares = torch.linalg.vector_norm(codebook, dim=1).square_().mul_(-0.5)  # no copy of the codebook
     through_onednn = _onednn_is_faster(latents, codebook)
     transposed = codebook.t()
     scores = latents.new_empty(0 if through_onednn else rows, size)
@@ -47,9 +47,9 @@ def nearest_codes(
     for start in range(0, count, rows):
         block = latents[start : start + rows]
         if through_onednn:
-            found = torch.ops.mkldnn._linear_pointwise(block, codebook, half_squares.neg(), "none", [], "")
+            found = torch.ops.mkldnn._linear_pointwise(block, codebook, minus_half_squares, "none", [], "")
         else:
-            found = torch.mm(block, transposed, out=scores[: len(block)]).sub_(half_squares)
+            found = torch.mm(block, transposed, out=scores[: len(block)]).add_(minus_half_squares)
         codes[start : start + rows] = row_argmax(found)
     return codes
 

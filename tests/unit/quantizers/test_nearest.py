@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqgen.quantizers import nearest_codes
+from vqgen.quantizers import nearest, nearest_codes
 from vqgen.quantizers.nearest import row_argmax
 
 
@@ -13,6 +13,19 @@ def test_nearest_codes_equals_a_naive_search(block_elements):
     latents, codebook = torch.randn(33, 5), torch.randn(17, 5)
     expected = [min(range(17), key=lambda k: float((row - codebook[k]).square().sum())) for row in latents]
     assert nearest_codes(latents, codebook, block_elements).tolist() == expected
+
+
+@pytest.mark.parametrize("intel", [True, False])
+@pytest.mark.parametrize("laid_out", ["in rows", "in columns"])
+def test_whichever_library_multiplies_finds_the_same(intel, laid_out, monkeypatch):
+    monkeypatch.setattr(nearest, "processor_is_intel", lambda: intel)
+    torch.manual_seed(0)
+    latents, codebook = torch.randn(100, 48), torch.randn(300, 48)
+    expected = torch.cdist(latents.double(), codebook.double()).argmin(1)
+    if laid_out == "in columns":
+        latents, codebook = (tensor.t().contiguous().t() for tensor in (latents, codebook))
+    assert torch.equal(nearest_codes(latents, codebook, block_elements=7000), expected)
+    assert nearest_codes(latents[:0], codebook).tolist() == []
 
 
 def test_nearest_codes_never_holds_more_scores_than_allowed(monkeypatch):
