@@ -8,6 +8,7 @@ multiply. Figures are in README.md beside this file.
 
 import functools
 import hashlib
+import logging
 import platform
 import shutil
 import subprocess
@@ -145,6 +146,7 @@ def _built(compiler: str | None) -> Path:
     if compiler is None:
         raise FileNotFoundError("there is no C++ compiler; install g++ or clang")
     library.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger(__name__).warning("building kernels for this processor, once: some 15 seconds")
     torch_folder = Path(torch.__file__).parent
     include = torch_folder / "include"
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:

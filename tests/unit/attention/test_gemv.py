@@ -75,13 +75,16 @@ def test_without_a_compiler_it_is_not_built_and_nobody_is_bothered(
 
 
 @pytest.mark.skipif(platform.system() != "Linux" or shutil.which("g++") is None, reason="built on Linux by a compiler")
-def test_a_failed_build_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(gemv, "gemv_is_faster", lambda: True)
     monkeypatch.setattr(gemv, "SOURCE", tmp_path / "broken.cpp")
     (tmp_path / "broken.cpp").write_text("this is no C++")
     with pytest.warns(UserWarning, match="without the kernels for few rows, slower: .*broken.cpp:1"):
         reason = gemv_hindrance.__wrapped__()
+    assert "building kernels for this processor, once" in caplog.text
     assert reason is not None
     assert reason.startswith("they could not be built")
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "broken.cpp"]
