@@ -27,7 +27,7 @@ def lively_prior() -> Prior:
 PROGRAM = """
 import sys
 import torch
-from vqgen.attention import GemvLinear, Local2D, linear
+from vqgen.attention import GemvInt8Linear, GemvLinear, Local2D, linear
 from vqgen.prior import Prior
 from vqgen.sampling import compile_for_sampling, in_precision, sample_autoregressive, sample_groups
 
@@ -47,7 +47,7 @@ for seed in range(3):
 known = {"prefix": expected[:, :4], "seed": 9}
 expected = sample_autoregressive(prior, positions, labels, **known)
 assert torch.equal(sample_autoregressive(fast, positions, labels, **known), expected), "prefix"
-products_of_ours = [layer for layer in fast.modules() if type(layer) is GemvLinear]
+products_of_ours = [layer for layer in fast.modules() if type(layer) in (GemvInt8Linear, GemvLinear)]
 assert bool(products_of_ours) == (products == "gemv")
 expected = sample_groups(prior, positions, labels, groups=(1, 2, 3, 3))
 assert torch.equal(sample_groups(fast, positions, labels, groups=(1, 2, 3, 3)), expected), "groups"

@@ -75,10 +75,9 @@ at::Tensor gemv(const at::Tensor& rows, const at::Tensor& weight, const Optional
 }
 
 // rows (..., i) fp32, rounded to -levels..levels by the largest of each; weight (o, i) int8; sums (o) int32, of the
-// weights of an output; scales (o) and bias (o) fp32; to (..., o). More rows than `most` are left to a
-// library, which arranges them for the caches.
+// weights of an output; scales (o) and bias (o) fp32; to (..., o).
 at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at::Tensor& sums,
-                     const at::Tensor& scales, const OptionalTensor& bias, int64_t most, double levels) {
+                     const at::Tensor& scales, const OptionalTensor& bias, double levels) {
   const int64_t width = weight.size(1), outputs = weight.size(0), count = rows.numel() / width;
   const auto inputs = rows.contiguous();
   const float* const values = inputs.const_data_ptr<float>();
@@ -104,22 +103,7 @@ at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at:
     const float product = static_cast<float>(sum - kOffset * offsets[output]) * (factors[output] * largest[row]);
     to[row * outputs + output] = product + (added ? added[output] : 0.0f);
   };
-  if (count <= most) {
-    multiply(rounded.data(), weight.const_data_ptr<int8_t>(), count, width, outputs, write);
-    return result;
-  }
-  auto signed_rows = at::empty({count, width}, weight.options());
-  int8_t* const centred = signed_rows.mutable_data_ptr<int8_t>();
-  for (int64_t i = 0; i < count * width; ++i) centred[i] = static_cast<int8_t>(rounded[i] - kOffset);
-  const auto products = at::_int_mm(signed_rows, weight.t());
-  const int32_t* const product = products.const_data_ptr<int32_t>();
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      for (int64_t output = 0; output < outputs; ++output) {
-        write(row, output, product[row * outputs + output] + kOffset * offsets[output]);
-      }
-    }
-  });
+  multiply(rounded.data(), weight.const_data_ptr<int8_t>(), count, width, outputs, write);
   return result;
 }
 
@@ -127,8 +111,7 @@ at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at:
 
 TORCH_LIBRARY(vqgen, library) {
   library.def("gemv(Tensor rows, Tensor weight, Tensor? bias) -> Tensor");
-  library.def(
-      "gemv_int8(Tensor rows, Tensor weight, Tensor sums, Tensor scales, Tensor? bias, int most, float levels) -> Tensor");
+  library.def("gemv_int8(Tensor rows, Tensor weight, Tensor sums, Tensor scales, Tensor? bias, float levels) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(vqgen, CPU, library) {

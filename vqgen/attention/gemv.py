@@ -37,7 +37,7 @@ GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2, torch.int8: 8}
 
 
 class GemvLinear(nn.Module):
-    """A linear layer for a few rows at a time, in its own arithmetic: fp32, bf16 or 8-bit integers.
+    """An ``nn.Linear`` for a few rows at a time, in its own arithmetic, fp32 or bf16.
 
     Beyond `GEMV_ROWS` rows it multiplies through oneDNN. It keeps the layer's parameters and passes no gradient.
 
@@ -55,43 +55,74 @@ class GemvLinear(nn.Module):
         True
     """
 
-    def __init__(self, linear: nn.Linear | Int8Linear) -> None:
+    def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        hindrance = gemv_hindrance()
-        if hindrance:
-            raise RuntimeError(f"kernels for a few rows cannot be had: {hindrance}")
-        weight = linear.rounded.t() if isinstance(linear, Int8Linear) else linear.weight.detach()
-        if weight.dtype not in GEMV_ROWS:
-            raise ValueError(f"expected weights in fp32, bf16 or rounded to 8 bits, got {weight.dtype}")
+        _need_kernels()
+        if linear.weight.dtype not in (torch.float32, torch.bfloat16):
+            raise ValueError(f"expected weights in fp32 or bf16, got {linear.weight.dtype}")
         self.weight, self.bias = linear.weight, linear.bias
         # Plain attributes, not parameters: they never enter a state dict.
-        self.read, self.added = weight.contiguous(), None if linear.bias is None else linear.bias.detach()
-        self.most = GEMV_ROWS[weight.dtype]
-        self.rounding = None
-        if isinstance(linear, Int8Linear):
-            self.rounding = (weight.sum(1, dtype=torch.int32), linear.scales)
-            self.levels = float(linear.levels)
+        self.read = linear.weight.detach().contiguous()
+        self.added = None if linear.bias is None else linear.bias.detach()
+        self.most = GEMV_ROWS[linear.weight.dtype]
 
     def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         """Compute ``rows @ weight.T + bias``.
 
         Args:
-            rows: (..., i) inputs, of the weights' type; float32 for integers.
+            rows: (..., i) inputs, of the weights' type.
 
         Returns:
             (..., o) outputs.
         """
-        if self.rounding is not None:  # the kernel looks at the number of rows, which may be open while compiling
-            product: Tensor = torch.ops.vqgen.gemv_int8(
-                rows, self.read, *self.rounding, self.added, self.most, self.levels
-            )
-        elif rows.numel() <= self.most * rows.shape[-1]:
-            product = torch.ops.vqgen.gemv(rows, self.read, self.added)
+        if rows.numel() <= self.most * rows.shape[-1]:
+            product: Tensor = torch.ops.vqgen.gemv(rows, self.read, self.added)
         elif torch._C._has_mkldnn and not torch.compiler.is_compiling():  # the compiler chooses by itself
             product = torch.ops.mkldnn._linear_pointwise(rows, self.read, self.added, "none", [], "")
         else:
             product = F.linear(rows, self.weight, self.bias)
         return product
+
+
+class GemvInt8Linear(Int8Linear):
+    """An `Int8Linear` for a few rows at a time: the same numbers, sooner.
+
+    Beyond eight rows (`GEMV_ROWS`) it is that layer.
+
+    Args:
+        layer: the layer to compute; its weights are shared.
+
+    Raises:
+        RuntimeError: when the kernels cannot be had here; see `gemv_hindrance`.
+    """
+
+    def __init__(self, layer: Int8Linear) -> None:
+        nn.Module.__init__(self)
+        _need_kernels()
+        self.__dict__.update(layer.__dict__)
+        self.read, self.added = layer.rounded.t(), None if layer.bias is None else layer.bias.detach()
+
+    def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
+        """Compute ``rows @ weight.T + bias``, rounded.
+
+        Args:
+            rows: (..., i) float32 inputs.
+
+        Returns:
+            (..., o) float32 outputs.
+        """
+        if rows.numel() > GEMV_ROWS[torch.int8] * rows.shape[-1]:
+            return super().forward(rows)
+        product: Tensor = torch.ops.vqgen.gemv_int8(
+            rows, self.read, self.sums, self.scales, self.added, float(self.levels)
+        )
+        return product
+
+
+def _need_kernels() -> None:
+    hindrance = gemv_hindrance()
+    if hindrance:
+        raise RuntimeError(f"kernels for a few rows cannot be had: {hindrance}")
 
 
 def gemv_is_faster() -> bool:
@@ -107,7 +138,9 @@ def gemv_is_faster() -> bool:
 
 @functools.cache
 def gemv_hindrance() -> str | None:
-    """Say why `GemvLinear` cannot work here; builds its kernels where they were not yet, some 15 seconds once.
+    """Say why `GemvLinear` and `GemvInt8Linear` cannot work here; builds their kernels where they were not yet.
+
+    That takes some 15 seconds, once.
 
     They are kept in the user's cache folder for vqgen, by version of torch and kind of processor. ``VQGEN_RUNTIME=off``
     in the environment leaves them out.

@@ -46,6 +46,7 @@ class Int8Linear(nn.Module):
         # Without VNNI, pairs of products are summed in 16 bits: inputs of 7 bits keep those from overflowing.
         self.levels = 127 if processor_has_vnni() else 63
         self.scales = scales / self.levels
+        self.sums = self.rounded.sum(0, dtype=torch.int32)  # of an output's weights, for kernels that shift inputs
 
     def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         """Compute ``rows @ weight.T + bias``, rounded.

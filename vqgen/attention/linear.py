@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention.gemv import GEMV_ROWS, GemvLinear, gemv_hindrance, gemv_is_faster
+from vqgen.attention.gemv import GEMV_ROWS, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
 from vqgen.attention.int8 import Int8Linear
 from vqgen.processor import processor_is_intel
 
@@ -148,10 +148,12 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
         chosen = fastest_linear_kernel(rows, dtype, varying=varying) if kernel is None else kernel
         if linear.weight.device.type != "cpu":
             return linear
-        if chosen == "gemv":
-            return GemvLinear(linear) if dtype in GEMV_ROWS else linear
+        if isinstance(linear, Int8Linear):
+            return GemvInt8Linear(linear) if chosen == "gemv" else linear
+        if chosen == "gemv" and dtype in GEMV_ROWS:
+            return GemvLinear(linear)
         known = dtype == torch.float32 or (dtype, chosen) == (torch.bfloat16, "onednn")
-        if chosen == "plain" or not known or isinstance(linear, Int8Linear):
+        if chosen in ("plain", "gemv") or not known:
             return linear
         return PackedLinear(linear, rows=rows, kernel=chosen)
 

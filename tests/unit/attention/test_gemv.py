@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vqgen.attention import GemvLinear, Int8Linear, gemv, gemv_hindrance, gemv_is_faster, int8_hindrance
+from vqgen.attention import GemvInt8Linear, GemvLinear, Int8Linear, gemv, gemv_hindrance, gemv_is_faster, int8_hindrance
 
 needs_gemv = pytest.mark.skipif(gemv_hindrance() is not None, reason=str(gemv_hindrance()))
 needs_int8 = pytest.mark.skipif(int8_hindrance() is not None, reason=str(int8_hindrance()))
@@ -33,7 +33,7 @@ def test_it_computes_the_layer(shape: tuple[int, ...], bias: bool, dtype: torch.
 def test_of_integers_it_computes_the_very_numbers(shape: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
     layer, rows = Int8Linear(nn.Linear(96, 40, bias=bias)), torch.randn(shape)
-    assert torch.equal(GemvLinear(layer)(rows), layer(rows))
+    assert torch.equal(GemvInt8Linear(layer)(rows), layer(rows))
 
 
 @needs_gemv
@@ -41,13 +41,14 @@ def test_rows_need_not_lie_one_after_the_other() -> None:
     layer, rows = nn.Linear(8, 5), torch.randn(8, 3).t()
     torch.testing.assert_close(GemvLinear(layer)(rows), layer(rows))
     integers = Int8Linear(layer)
-    assert torch.equal(GemvLinear(integers)(rows), integers(rows))
+    assert torch.equal(GemvInt8Linear(integers)(rows), integers(rows))
 
 
 @needs_gemv
-def test_it_shares_the_weights_and_adds_nothing_to_what_is_saved() -> None:
+@pytest.mark.parametrize("integers", [False, True])
+def test_it_shares_the_weights_and_adds_nothing_to_what_is_saved(integers: bool) -> None:
     layer = nn.Linear(8, 5)
-    fast = GemvLinear(layer)
+    fast = GemvInt8Linear(Int8Linear(layer)) if integers else GemvLinear(layer)
     assert fast.weight is layer.weight
     assert fast.state_dict().keys() == layer.state_dict().keys()
 
@@ -97,7 +98,7 @@ def test_one_variable_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_types_of_weights_are_refused() -> None:
     if gemv_hindrance() is None:
-        with pytest.raises(ValueError, match=r"fp32, bf16 or rounded to 8 bits, got torch\.float64"):
+        with pytest.raises(ValueError, match=r"fp32 or bf16, got torch\.float64"):
             GemvLinear(nn.Linear(8, 5).double())
 
 
