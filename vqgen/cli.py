@@ -334,9 +334,12 @@ def import_tokenizer(options: argparse.Namespace) -> None:
 
 def info(options: argparse.Namespace) -> None:
     """Print versions, machine, devices and what the program sets for its process."""
-    from vqgen.runtime import describe_system
+    from vqgen.attention import gemv_hindrance, gemv_is_faster
+    from vqgen.runtime import Setting, describe_system
 
-    print(describe_system())
+    hindrance = gemv_hindrance() if gemv_is_faster() else "torch's libraries are made for this processor"
+    own = Setting("own kernels for few rows", hindrance is None, hindrance or "built for this processor")
+    print(describe_system(own))
 
 
 @contextmanager

@@ -163,10 +163,9 @@ def allowed_processors(cgroup: Path = CGROUP) -> float:
         return math.inf
 
 
-def describe_system() -> str:
-    """Versions, machine, devices and what `prepared_runtime` sets here, as lines of text: `vqgen info`."""
+def describe_system(*further: Setting) -> str:
+    """Versions, machine, devices, what `prepared_runtime` sets here, and further settings, as lines of text."""
     from vqgen import __version__
-    from vqgen.attention import gemv_hindrance, gemv_is_faster
 
     def installed(package: str) -> str:
         try:
@@ -176,15 +175,13 @@ def describe_system() -> str:
 
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     devices += ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
-    hindrance = gemv_hindrance() if gemv_is_faster() else "torch's libraries are made for this processor"
-    own = Setting("own kernels for few rows", hindrance is None, hindrance or "built for this processor")
     with prepared_runtime() as settings:
         lines = [
             f"vqgen {__version__}, Python {platform.python_version()}, {', '.join(map(installed, PACKAGES))}",
             f"{platform.system()} {platform.release()}, {processor_name()}, {os.cpu_count()} processors",
             f"threads: {torch.get_num_threads()}",
             f"GPUs: {', '.join(devices) or 'none'}",
-            *map(str, (*settings, own)),
+            *map(str, (*settings, *further)),
         ]
     return "\n".join(lines)
 

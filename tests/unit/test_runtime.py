@@ -145,6 +145,7 @@ def test_info_tells_versions_machine_and_what_is_set(capsys, monkeypatch):
     assert "threads: " in text
     assert "GPUs: none" in text
     assert "denormals as zero: yes, below 1.2e-38" in text
+    assert "own kernels for few rows: " in text
     monkeypatch.setenv(runtime.SWITCH, "off")
     main(["info"])
     assert capsys.readouterr().out.count("switched off by VQGEN_RUNTIME") == 3
