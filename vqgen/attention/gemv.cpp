@@ -85,14 +85,18 @@ at::Tensor gemv_int8(const at::Tensor& rows, const at::Tensor& weight, const at:
   std::vector<float> largest(count);
   for (int64_t row = 0; row < count; ++row) {
     const float* const from = values + row * width;
-    float most = kSmallest;
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < width; ++i) most = std::max(most, std::abs(from[i]));
+    float most = kSmallest, broken = 0;
+#pragma omp simd reduction(max : most) reduction(+ : broken)
+    for (int64_t i = 0; i < width; ++i) {
+      most = std::max(most, std::abs(from[i]));
+      broken += from[i] * 0.0f;  // not a number, or 0
+    }
+    largest[row] = most + broken;
+    if (!std::isfinite(largest[row])) continue;  // its outputs shall not be finite either
     const float scale = static_cast<float>(levels) / most;
     for (int64_t i = 0; i < width; ++i) {
       rounded[row * width + i] = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(from[i] * scale)) + kOffset);
     }
-    largest[row] = most;
   }
   auto result = outputs_for(rows, weight);
   const int32_t* const offsets = sums.const_data_ptr<int32_t>();

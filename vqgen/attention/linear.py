@@ -98,8 +98,7 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
         >>> fastest_linear_kernel(1) in LINEAR_KERNELS
         True
     """
-    if rows < 1:
-        raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
+    _check_rows(rows)
     few = rows <= GEMV_ROWS.get(dtype, 0) and (dtype == torch.int8 or not varying)
     if few and gemv_is_faster() and gemv_hindrance() is None:
         return "gemv"
@@ -112,6 +111,11 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
     if not processor_is_intel():
         return "onednn"
     return "mkl" if rows >= 4 and torch._C.has_mkl and not varying else "plain"
+
+
+def _check_rows(rows: int) -> None:
+    if rows < 1:
+        raise ValueError(f"rows must be >= 1, got {rows}; pass the number of sequences that advance together")
 
 
 def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None, varying: bool = False) -> Module:
@@ -141,13 +145,13 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
     """
     if kernel is not None and kernel not in LINEAR_KERNELS:
         raise ValueError(f"kernel must be one of {', '.join(LINEAR_KERNELS)}, got {kernel!r}")
-    fastest_linear_kernel(rows)  # refuses rows that are none
+    _check_rows(rows)
 
     def packed(linear: nn.Linear | Int8Linear) -> nn.Module:
-        dtype = torch.int8 if isinstance(linear, Int8Linear) else linear.weight.dtype
-        chosen = fastest_linear_kernel(rows, dtype, varying=varying) if kernel is None else kernel
         if linear.weight.device.type != "cpu":
             return linear
+        dtype = torch.int8 if isinstance(linear, Int8Linear) else linear.weight.dtype
+        chosen = fastest_linear_kernel(rows, dtype, varying=varying) if kernel is None else kernel
         if isinstance(linear, Int8Linear):
             return GemvInt8Linear(linear) if chosen == "gemv" else linear
         if chosen == "gemv" and dtype in GEMV_ROWS:

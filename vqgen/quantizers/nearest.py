@@ -13,7 +13,7 @@ BLOCK_ELEMENTS = 2 * 1024 * 1024
 WIDEST_CHUNK, NARROWEST_CHUNK = 128, 16
 
 WIDE = 32
-"""From this width on, oneDNN multiplies twice as fast as MKL on processors other than Intel's."""
+"""From this width on, the search is 1.4 to 1.9 times as fast through oneDNN as through MKL on AMD's processors."""
 
 
 @torch.no_grad()

@@ -37,6 +37,17 @@ def test_of_integers_it_computes_the_very_numbers(shape: tuple[int, ...], bias: 
 
 
 @needs_gemv
+@needs_int8
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_what_is_not_finite_shows(broken: float) -> None:
+    layer, rows = Int8Linear(nn.Linear(96, 40)), torch.randn(3, 96)
+    rows[1, 50] = broken
+    found = GemvInt8Linear(layer)(rows)
+    assert not found[1].isfinite().any()
+    assert torch.equal(found[::2], layer(rows)[::2])
+
+
+@needs_gemv
 def test_rows_need_not_lie_one_after_the_other() -> None:
     layer, rows = nn.Linear(8, 5), torch.randn(8, 3).t()
     torch.testing.assert_close(GemvLinear(layer)(rows), layer(rows))

@@ -111,3 +111,10 @@ def test_fastest_linear_kernel_is_one_of_those_there_are() -> None:
 def test_fastest_linear_kernel_refuses_no_rows() -> None:
     with pytest.raises(ValueError, match="rows must be >= 1, got 0"):
         fastest_linear_kernel(0)
+
+
+def test_layers_elsewhere_than_on_the_cpu_ask_for_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_module, "gemv_is_faster", lambda: True)
+    monkeypatch.setattr(linear_module, "gemv_hindrance", lambda: pytest.fail("kernels were built for nothing"))
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4, device="meta"))
+    assert packed_for_inference(model, rows=1)[0] is not None
