@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 
@@ -34,6 +35,8 @@ FLAGS = {
 
 GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2, torch.int8: 8}
 """The most rows, by type of weights; more are multiplied sooner by libraries, which arrange them for the caches."""
+
+_BUILDING = threading.Lock()
 
 
 class GemvLinear(nn.Module):
@@ -136,7 +139,6 @@ def gemv_is_faster() -> bool:
     return platform.machine().lower() in ("x86_64", "amd64") and not processor_is_intel()
 
 
-@functools.cache
 def gemv_hindrance() -> str | None:
     """Say why `GemvLinear` and `GemvInt8Linear` cannot work here; builds their kernels where they were not yet.
 
@@ -148,6 +150,12 @@ def gemv_hindrance() -> str | None:
     Returns:
         The reason, or None where it can.
     """
+    with _BUILDING:  # threads that ask at once wait for the first
+        return _hindrance()
+
+
+@functools.cache
+def _hindrance() -> str | None:
     if switched_off():
         return f"switched off by {SWITCH}"
     if platform.system() != "Linux":

@@ -72,7 +72,7 @@ def test_it_says_why_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_elsewhere_than_on_linux_it_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    assert gemv_hindrance.__wrapped__() == "they are built on Linux, and this is Darwin"
+    assert gemv._hindrance.__wrapped__() == "they are built on Linux, and this is Darwin"
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="built on Linux")
@@ -81,7 +81,7 @@ def test_without_a_compiler_it_is_not_built_and_nobody_is_bothered(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    reason = gemv_hindrance.__wrapped__()
+    reason = gemv._hindrance.__wrapped__()
     assert reason == "they could not be built: there is no C++ compiler; install g++ or clang"
     assert not recwarn
 
@@ -95,7 +95,7 @@ def test_a_failed_build_is_told_and_leaves_nothing(
     monkeypatch.setattr(gemv, "SOURCE", tmp_path / "broken.cpp")
     (tmp_path / "broken.cpp").write_text("this is no C++")
     with pytest.warns(UserWarning, match="without the kernels for few rows, slower: .*broken.cpp:1"):
-        reason = gemv_hindrance.__wrapped__()
+        reason = gemv._hindrance.__wrapped__()
     assert "building kernels for this processor, once" in caplog.text
     assert reason is not None
     assert reason.startswith("they could not be built")
@@ -104,7 +104,7 @@ def test_a_failed_build_is_told_and_leaves_nothing(
 
 def test_one_variable_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VQGEN_RUNTIME", "off")
-    assert gemv_hindrance.__wrapped__() == "switched off by VQGEN_RUNTIME"
+    assert gemv._hindrance.__wrapped__() == "switched off by VQGEN_RUNTIME"
 
 
 def test_other_types_of_weights_are_refused() -> None:
