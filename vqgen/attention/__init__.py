@@ -4,7 +4,7 @@ from vqgen.attention.alternation import attention_of, check_attentions
 from vqgen.attention.base import Attention, BidirectionalAttention, DenseAttention, DenseReach, Places, Reach
 from vqgen.attention.cache import KVCache, LayerCache
 from vqgen.attention.dense import dense_causal_attention
-from vqgen.attention.gemv import GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
+from vqgen.attention.gemv import GemvAttention, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
 from vqgen.attention.group import visible_to_group
 from vqgen.attention.int8 import Int8Linear, int8_hindrance
 from vqgen.attention.kernel import KERNELS, choose_kernel
@@ -13,7 +13,7 @@ from vqgen.attention.linear import (
     PackedLinear,
     fastest_linear_kernel,
     packed_for_inference,
-    with_linear_layers,
+    with_layers,
 )
 from vqgen.attention.lsh import attend_in_buckets, lsh_buckets, random_rotations, visible_in_buckets
 from vqgen.attention.lsh_attention import LSHAttention, LSHReach
@@ -51,6 +51,7 @@ __all__ = [
     "Either",
     "Fixed",
     "Fixed1D",
+    "GemvAttention",
     "GemvInt8Linear",
     "GemvLinear",
     "Int8Linear",
@@ -88,5 +89,5 @@ __all__ = [
     "random_rotations",
     "visible_in_buckets",
     "visible_to_group",
-    "with_linear_layers",
+    "with_layers",
 ]

@@ -1,7 +1,8 @@
-"""Linear layers at a few rows through kernels of our own, built when they are first asked for.
+"""Linear layers and attention at a few rows through kernels of our own, built when they are first asked for.
 
 Libraries lay their products out for many rows. At one row, oneDNN and MKL read weights at 8 to 14 GB/s on two cores of
-an AMD EPYC (Zen 4); row by row as they lie in memory, ``gemv.cpp`` reads them at 20 to 39. The first process that draws
+an AMD EPYC (Zen 4), and torch's fused attention a cache at 8; row by row as they lie in memory, ``gemv.cpp`` reads them
+at 20 to 39. The first process that draws
 few images at a time waits some 15 seconds for the compiler, none after it; without a compiler torch's libraries
 multiply. Figures are in README.md beside this file.
 """
@@ -19,10 +20,11 @@ from pathlib import Path
 
 import platformdirs
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.attention.base import DenseAttention, DenseReach, Reach
 from vqgen.attention.int8 import Int8Linear
 from vqgen.processor import SWITCH, processor_has_vnni, processor_is_intel, switched_off
 
@@ -34,7 +36,8 @@ FLAGS = {
 """By what torch says of the processor; others are built for any."""
 
 GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2, torch.int8: 8}
-"""The most rows, by type of weights; more are multiplied sooner by libraries, which arrange them for the caches."""
+"""The most rows, by type of weights or of a cache; more are multiplied sooner by libraries, which arrange them for the
+processor's caches."""
 
 _BUILDING = threading.Lock()
 
@@ -122,6 +125,42 @@ class GemvInt8Linear(Int8Linear):
         return product
 
 
+class GemvAttention(DenseAttention):
+    """A `DenseAttention` for a few queries at a time, such as those of a step of sampling, on top of a cache.
+
+    Beyond `GEMV_ROWS` queries, for passes that begin a sequence, and where a gradient is asked for, it is that
+    attention.
+
+    Raises:
+        RuntimeError: when the kernels cannot be had here; see `gemv_hindrance`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        _need_kernels()
+
+    def forward(
+        self,
+        query: Float[Tensor, "b heads m e"],
+        keys: Float[Tensor, "b heads t e"],
+        values: Float[Tensor, "b heads t e"],
+        reach: Reach | None = None,
+    ) -> Float[Tensor, "b heads m e"]:
+        """See `dense_causal_attention`."""
+        visible = reach.visible if isinstance(reach, DenseReach) else None
+        if not _fits(query, keys, values, visible):
+            return super().forward(query, keys, values, reach)
+        mixed: Tensor = torch.ops.vqgen.gemv_attention(query, keys, values, visible)
+        return mixed
+
+
+def _fits(query: Tensor, keys: Tensor, values: Tensor, visible: Bool[Tensor, "m t"] | None) -> bool:
+    few = query.shape[2] <= GEMV_ROWS.get(query.dtype, 0) and (query.shape[2] == 1 or visible is not None)
+    on_cpu = query.device.type == "cpu" and query.dtype == keys.dtype == values.dtype
+    in_pieces = query.stride(3) == keys.stride(3) == values.stride(3) == 1
+    return few and on_cpu and in_pieces and not (query.requires_grad and torch.is_grad_enabled())
+
+
 def _need_kernels() -> None:
     hindrance = gemv_hindrance()
     if hindrance:
@@ -140,9 +179,9 @@ def gemv_is_faster() -> bool:
 
 
 def gemv_hindrance() -> str | None:
-    """Say why `GemvLinear` and `GemvInt8Linear` cannot work here; builds their kernels where they were not yet.
+    """Say why `GemvLinear`, `GemvInt8Linear` and `GemvAttention` cannot work here.
 
-    That takes some 15 seconds, once.
+    Builds their kernels where they were not yet, which takes some 15 seconds, once.
 
     They are kept in the user's cache folder for vqgen, by version of torch and kind of processor. ``VQGEN_RUNTIME=off``
     in the environment leaves them out.
@@ -170,6 +209,7 @@ def _hindrance() -> str | None:
         return f"they could not be built: {reason}"
     torch.library.register_fake("vqgen::gemv", _empty_product)
     torch.library.register_fake("vqgen::gemv_int8", _empty_product)
+    torch.library.register_fake("vqgen::gemv_attention", _empty_mixture)
     return None
 
 
@@ -201,3 +241,7 @@ def _built(compiler: str | None) -> Path:
 
 def _empty_product(rows: Tensor, weight: Tensor, *_: object) -> Tensor:
     return rows.new_empty(*rows.shape[:-1], weight.shape[0])
+
+
+def _empty_mixture(query: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)

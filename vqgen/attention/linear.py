@@ -1,4 +1,4 @@
-"""Linear layers at a few rows: the one place that chooses which CPU kernel multiplies by a weight matrix.
+"""Drawing, a few rows at a time: the one place that chooses which CPU kernels multiply by weights and read a cache.
 
 Drawing one token multiplies every weight by one row per image, so it runs at the speed at which weights can be read.
 How near a kernel comes to that depends on the processor and on the number of rows. Figures are in README.md beside this
@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention.gemv import GEMV_ROWS, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
+from vqgen.attention.base import DenseAttention
+from vqgen.attention.gemv import GEMV_ROWS, GemvAttention, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
 from vqgen.attention.int8 import Int8Linear
 from vqgen.processor import processor_is_intel
 
@@ -119,13 +120,14 @@ def _check_rows(rows: int) -> None:
 
 
 def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None, varying: bool = False) -> Module:
-    """Copy a module for sampling: its parameters shared, the fastest linear layers for so many rows, no dropout.
+    """Copy a module for sampling: its parameters shared, the fastest layers for so many rows, no dropout.
 
     The copy is of the module's tree alone, so it costs no memory beyond what packed weights take; the original is not
     changed, neither its layers nor its training mode. Layers that are not on the CPU are shared as they are.
 
     Args:
-        module: any module; its ``nn.Linear`` and `Int8Linear` layers are replaced in the copy.
+        module: any module; its ``nn.Linear`` and `Int8Linear` layers are replaced in the copy, and its `DenseAttention`
+            where ``gemv`` reads a cache sooner.
         rows: rows multiplied at a time, >= 1.
         kernel: one of `LINEAR_KERNELS`, or None for the fastest here.
         varying: whether other numbers of rows will come too; see `fastest_linear_kernel`.
@@ -147,32 +149,37 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
         raise ValueError(f"kernel must be one of {', '.join(LINEAR_KERNELS)}, got {kernel!r}")
     _check_rows(rows)
 
-    def packed(linear: nn.Linear | Int8Linear) -> nn.Module:
-        if linear.weight.device.type != "cpu":
-            return linear
-        dtype = torch.int8 if isinstance(linear, Int8Linear) else linear.weight.dtype
+    on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
+    read_by_gemv = on_cpu and (gemv_is_faster() and gemv_hindrance() is None if kernel is None else kernel == "gemv")
+
+    def packed(layer: nn.Linear | Int8Linear | DenseAttention) -> nn.Module:
+        if isinstance(layer, DenseAttention):  # however many images, each reads a cache of its own, and once
+            return GemvAttention() if read_by_gemv else layer
+        if layer.weight.device.type != "cpu":
+            return layer
+        dtype = torch.int8 if isinstance(layer, Int8Linear) else layer.weight.dtype
         chosen = fastest_linear_kernel(rows, dtype, varying=varying) if kernel is None else kernel
-        if isinstance(linear, Int8Linear):
-            return GemvInt8Linear(linear) if chosen == "gemv" else linear
+        if isinstance(layer, Int8Linear):
+            return GemvInt8Linear(layer) if chosen == "gemv" else layer
         if chosen == "gemv" and dtype in GEMV_ROWS:
-            return GemvLinear(linear)
+            return GemvLinear(layer)
         known = dtype == torch.float32 or (dtype, chosen) == (torch.bfloat16, "onednn")
         if chosen in ("plain", "gemv") or not known:
-            return linear
-        return PackedLinear(linear, rows=rows, kernel=chosen)
+            return layer
+        return PackedLinear(layer, rows=rows, kernel=chosen)
 
-    return with_linear_layers(module, packed, kinds=(nn.Linear, Int8Linear))
+    return with_layers(module, packed, kinds=(nn.Linear, Int8Linear, DenseAttention))
 
 
-def with_linear_layers(
+def with_layers(
     module: Module, replace: Callable[[Any], nn.Module], kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
 ) -> Module:
-    """Copy a module for inference: its parameters shared, its linear layers replaced, no dropout.
+    """Copy a module for inference: its parameters shared, layers of some kinds replaced, no dropout.
 
     Args:
         module: any module; it is not changed.
-        replace: gives the layer to have in place of a linear one, which may be that layer itself.
-        kinds: the classes that count as linear layers; not those derived from them.
+        replace: gives the layer to have in place of one of these kinds, which may be that layer itself.
+        kinds: classes of layers; not those derived from them.
 
     Returns:
         The copy of its tree, of the same class, in evaluation mode.
@@ -180,7 +187,7 @@ def with_linear_layers(
     Example:
         >>> import torch
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
-        >>> with_linear_layers(model, lambda linear: torch.nn.Identity())
+        >>> with_layers(model, lambda linear: torch.nn.Identity())
         Sequential(
           (0): Identity()
           (1): ReLU()
@@ -190,17 +197,16 @@ def with_linear_layers(
     copy.__dict__.update(module.__dict__)
     copy.training = False
     copy._modules = {
-        name: None if child is None else _with_linear_layers(child, replace, kinds)
-        for name, child in module._modules.items()
+        name: None if child is None else _with_layers(child, replace, kinds) for name, child in module._modules.items()
     }
     # Found as plain attributes they spare a step of sampling some hundred calls of nn.Module.__getattr__.
     copy.__dict__.update({**copy._parameters, **copy._buffers, **copy._modules})
     return copy
 
 
-def _with_linear_layers(
+def _with_layers(
     child: nn.Module, replace: Callable[[Any], nn.Module], kinds: tuple[type[nn.Module], ...]
 ) -> nn.Module:
     if type(child) in kinds and (replaced := replace(child)) is not child:
         return replaced.eval()
-    return with_linear_layers(child, replace, kinds)
+    return with_layers(child, replace, kinds)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from vqgen.attention import Int8Linear, int8_hindrance, with_linear_layers
+from vqgen.attention import Int8Linear, int8_hindrance, with_layers
 from vqgen.prior import MaskedPrior, Prior
 
 AnyPrior = TypeVar("AnyPrior", bound=Prior | MaskedPrior)
@@ -47,7 +47,7 @@ def in_precision(prior: AnyPrior, precision: str) -> AnyPrior:
     if precision == "int8":
         hindrance = int8_hindrance(prior.code_embedding.weight.device)
         if hindrance is None:
-            return with_linear_layers(prior, Int8Linear)
+            return with_layers(prior, Int8Linear)
         warnings.warn(f"drawing in bf16 in place of int8: {hindrance}", stacklevel=2)
     rounded = copy.deepcopy(prior)
     rounded.to(torch.bfloat16).eval()
