@@ -3,6 +3,8 @@
 import functools
 import inspect
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -67,15 +69,17 @@ def compile_for_sampling(prior: Prior) -> Prior:
     dtype = torch.int8 if in_integers else prior.code_embedding.weight.dtype
     kernel = "gemv" if on_cpu and fastest_linear_kernel(1, dtype) == "gemv" else "plain"
     frozen = packed_for_inference(prior, rows=1, kernel=kernel)
+    in_one_piece = _is_plain(frozen)
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
-    options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if _is_plain(frozen) else {})
-    compiling = functools.partial(torch.compile, options=options, fullgraph=_is_plain(frozen), **limits)
+    options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if in_one_piece else {})
+    compiling = functools.partial(torch.compile, options=options, fullgraph=in_one_piece, **limits)
+    freezing = _freezing(frozen) if on_cpu and in_one_piece else nullcontext
     predict, answer = frozen._predict, frozen._answer
     compiled_predict = compiling(predict)
     # Groups come in many sizes, for which a few compilations do. Elsewhere what they see is worked out at each pass.
-    in_passes = _is_plain(frozen) and frozen.rows.per_step == 1
+    in_passes = in_one_piece and frozen.rows.per_step == 1
     compiled_answer = compiling(answer, dynamic=True) if in_passes else answer
 
     def predict_step(
@@ -87,18 +91,39 @@ def compile_for_sampling(prior: Prior) -> Prior:
     ) -> Float[Tensor, "b _ k"]:
         # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
         usual = hidden.shape[1] == 1 and cache is not None and cache.length > 1
-        logits: Tensor = (compiled_predict if usual else predict)(hidden, located, cache, last_only, told)
+        with freezing():
+            logits: Tensor = (compiled_predict if usual else predict)(hidden, located, cache, last_only, told)
         return logits
 
     def answer_group(
         hidden: Float[Tensor, "b p d"], located: Located, cache: KVCache, told: Told | None
     ) -> Float[Tensor, "b q k"]:
         usual = hidden.shape[1] > 1 and cache.length > 1
-        logits: Tensor = (compiled_answer if usual else answer)(hidden, located, cache, told)
+        with freezing():
+            logits: Tensor = (compiled_answer if usual else answer)(hidden, located, cache, told)
         return logits
 
     frozen.__dict__.update(_predict=predict_step, _answer=answer_group, compiled=True)
     return frozen
+
+
+def _freezing(prior: Prior) -> Callable[[], AbstractContextManager[object]]:
+    """Let a step hold its weights as constants in place of some 200 arguments that every call hands over.
+
+    The option alone comes too late for it: what becomes a constant is settled before the compiler looks at options. And
+    sizes of constants are to stay as they are, also where priors of other sizes were compiled before.
+
+    Args:
+        prior: whose steps are one piece each; elsewhere layers share pieces.
+
+    Returns:
+        What makes the context to call the compiled step in.
+    """
+    for module in prior.modules():
+        for found in vars(module).values():
+            if isinstance(found, Tensor) and found.ndim:
+                torch._dynamo.mark_static(found)
+    return functools.partial(torch._inductor.config.patch, freezing=True)
 
 
 def _is_plain(prior: Prior) -> bool:
