@@ -27,30 +27,46 @@ def lively_prior() -> Prior:
 PROGRAM = """
 import sys
 import torch
-from vqgen.attention import GemvInt8Linear, GemvLinear, Local2D, linear
+import torch._inductor.freezing
+from vqgen.attention import GemvAttention, GemvInt8Linear, GemvLinear, Local2D, linear
 from vqgen.prior import Prior
 from vqgen.sampling import compile_for_sampling, in_precision, sample_autoregressive, sample_groups
 
 precision, attention, device, products = sys.argv[1:]
 linear.gemv_is_faster = lambda: products == "gemv"
-torch.manual_seed(0)
-chosen = Local2D(block=1, margin=1) if attention == "local" else None
-prior = Prior(20, 3, 3, 2, dim=16, depth=2, heads=2, attention=chosen)
-for parameter in prior.parameters():
-    torch.nn.init.normal_(parameter, std=0.3)
-prior = in_precision(prior.to(device), precision)
-fast = compile_for_sampling(prior)
-positions, labels = torch.randperm(9), torch.tensor([1])
-for seed in range(3):
-    expected = sample_autoregressive(prior, positions, labels, seed=seed)
-    assert torch.equal(sample_autoregressive(fast, positions, labels, seed=seed), expected), seed
-known = {"prefix": expected[:, :4], "seed": 9}
-expected = sample_autoregressive(prior, positions, labels, **known)
-assert torch.equal(sample_autoregressive(fast, positions, labels, **known), expected), "prefix"
-products_of_ours = [layer for layer in fast.modules() if type(layer) in (GemvInt8Linear, GemvLinear)]
-assert bool(products_of_ours) == (products == "gemv")
-expected = sample_groups(prior, positions, labels, groups=(1, 2, 3, 3))
-assert torch.equal(sample_groups(fast, positions, labels, groups=(1, 2, 3, 3)), expected), "groups"
+
+
+def compare(style):
+    constants = []
+    replace = torch._inductor.freezing.replace_params_with_constants
+    torch._inductor.freezing.replace_params_with_constants = lambda graph, weights, *rest: (
+        constants.append(len(weights)) or replace(graph, weights, *rest)
+    )
+    torch.manual_seed(0)
+    chosen = Local2D(block=1, margin=1) if attention == "local" else None
+    prior = Prior(20, 3, 3, 2, dim=16, depth=2, heads=2, attention=chosen, style=style)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    prior = in_precision(prior.to(device), precision)
+    fast = compile_for_sampling(prior)
+    positions, labels = torch.randperm(9), torch.tensor([1])
+    for seed in range(3):
+        expected = sample_autoregressive(prior, positions, labels, seed=seed)
+        assert torch.equal(sample_autoregressive(fast, positions, labels, seed=seed), expected), seed
+    known = {"prefix": expected[:, :4], "seed": 9}
+    expected = sample_autoregressive(prior, positions, labels, **known)
+    assert torch.equal(sample_autoregressive(fast, positions, labels, **known), expected), "prefix"
+    ours = {type(layer) for layer in fast.modules()} & {GemvInt8Linear, GemvLinear, GemvAttention}
+    assert len(ours) == (0 if products == "torch" else 1 if attention == "local" else 2), ours
+    expected = sample_groups(prior, positions, labels, groups=(1, 2, 3, 3))
+    assert torch.equal(sample_groups(fast, positions, labels, groups=(1, 2, 3, 3)), expected), "groups"
+    if device == "cpu" and attention == "dense":
+        assert constants
+        assert min(constants) > 20, constants  # every pass that was compiled holds the weights of its layers
+
+
+compare("llama")
+compare("gpt")  # what was compiled for one prior does not hinder another one, of other sizes
 """
 
 

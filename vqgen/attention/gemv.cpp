@@ -178,7 +178,7 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& keys, const at::
   auto result = at::empty({batch, count, heads, width}, query.options());
   Number* const to = result.mutable_data_ptr<Number>();
   const float scale = 1.0f / std::sqrt(static_cast<float>(width));
-  const int64_t bytes = 2 * steps * width * static_cast<int64_t>(sizeof(Number));
+  const int64_t bytes = std::max<int64_t>(1, 2 * steps * width * static_cast<int64_t>(sizeof(Number)));
   at::parallel_for(0, batch * heads, std::max<int64_t>(1, kBytesATask / bytes), [&](int64_t begin, int64_t end) {
     std::vector<float> queries(count * width), scores(count * steps), mixed(count * width);
     for (int64_t each = begin; each < end; ++each) {

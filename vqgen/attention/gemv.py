@@ -155,7 +155,8 @@ class GemvAttention(DenseAttention):
 
 
 def _fits(query: Tensor, keys: Tensor, values: Tensor, visible: Bool[Tensor, "m t"] | None) -> bool:
-    few = query.shape[2] <= GEMV_ROWS.get(query.dtype, 0) and (query.shape[2] == 1 or visible is not None)
+    few = query.shape[2] <= min(GEMV_ROWS.get(query.dtype, 0), keys.shape[2])
+    few = few and (query.shape[2] == 1 or visible is not None)
     on_cpu = query.device.type == "cpu" and query.dtype == keys.dtype == values.dtype
     in_pieces = query.stride(3) == keys.stride(3) == values.stride(3) == 1
     return few and on_cpu and in_pieces and not (query.requires_grad and torch.is_grad_enabled())

@@ -6,7 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from vqgen.attention import GemvInt8Linear, GemvLinear, Int8Linear, gemv, gemv_hindrance, gemv_is_faster, int8_hindrance
+from vqgen.attention import (
+    DenseAttention,
+    DenseReach,
+    GemvAttention,
+    GemvInt8Linear,
+    GemvLinear,
+    Int8Linear,
+    KVCache,
+    gemv,
+    gemv_hindrance,
+    gemv_is_faster,
+    int8_hindrance,
+    linear,
+    packed_for_inference,
+)
 
 needs_gemv = pytest.mark.skipif(gemv_hindrance() is not None, reason=str(gemv_hindrance()))
 needs_int8 = pytest.mark.skipif(int8_hindrance() is not None, reason=str(int8_hindrance()))
@@ -53,6 +67,78 @@ def test_rows_need_not_lie_one_after_the_other() -> None:
     torch.testing.assert_close(GemvLinear(layer)(rows), layer(rows))
     integers = Int8Linear(layer)
     assert torch.equal(GemvInt8Linear(integers)(rows), integers(rows))
+
+
+@needs_gemv
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [8, 20])
+@pytest.mark.parametrize(
+    ("images", "queries", "keys"), [(1, 1, 1), (1, 1, 70), (3, 1, 9), (3, 2, 9), (2, 4, 33), (2, 5, 9), (2, 0, 9)]
+)
+def test_a_few_queries_attend_to_a_cache(images: int, queries: int, keys: int, width: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    mixed = torch.randn(images, queries, 3, 2, width).to(dtype)  # as layers make queries: not in one piece
+    query = mixed[:, :, 0].transpose(1, 2)
+    layer = KVCache(layers=1, batch_size=images, heads=2, steps=keys + 5, head_dim=width, dtype=dtype).layers[0]
+    held = layer.append(*(3 * torch.randn(2, images, 2, keys, width)).to(dtype))
+    visible = torch.rand(queries, keys) < 0.5
+    visible[:, 0] = True
+    for reach in [DenseReach(visible), DenseReach(None)] if queries == 1 else [DenseReach(visible)]:
+        expected = DenseAttention()(query.double(), *(kept.double() for kept in held), reach)
+        found = GemvAttention()(query, *held, reach)
+        assert (found.shape, found.dtype) == (expected.shape, dtype)
+        tolerance = 1e-5 if dtype == torch.float32 else 0.03
+        torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@needs_gemv
+@pytest.mark.parametrize("factor", [1e-4, 30.0])
+def test_scores_may_be_alike_or_far_apart(factor: float) -> None:
+    torch.manual_seed(0)
+    query, keys, values = torch.randn(3, 1, 2, 40, 16)
+    query = factor * query[:, :, :1]
+    expected = DenseAttention()(query.double(), keys.double(), values.double())
+    torch.testing.assert_close(GemvAttention()(query, keys, values).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@needs_gemv
+def test_numbers_that_are_none_show_in_their_head_alone() -> None:
+    query, keys, values = torch.randn(1, 2, 1, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 8)
+    keys[0, 1, 3, 2] = torch.nan
+    found = GemvAttention()(query, keys, values)
+    assert found[0, 0].isfinite().all()
+    assert found[0, 1].isnan().all()
+
+
+@needs_gemv
+def test_passes_that_begin_a_sequence_and_gradients_are_the_attention_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    real = DenseAttention.forward
+    monkeypatch.setattr(
+        DenseAttention, "forward", lambda self, *given: taken.append(given[0].shape[2]) or real(self, *given)
+    )
+    rows = torch.randn(1, 2, 3, 8)
+    GemvAttention()(rows, rows, rows)
+    GemvAttention()(rows[:, :, :1].requires_grad_(), rows, rows).sum().backward()
+    assert taken == [3, 1]
+    with torch.no_grad():
+        GemvAttention()(rows[:, :, :1].requires_grad_(), rows, rows)
+    assert taken == [3, 1]
+    with pytest.raises(ValueError, match="got 1 queries and 0 keys"):
+        GemvAttention()(rows[:, :, :1], rows[:, :, :0], rows[:, :, :0])
+
+
+@needs_gemv
+def test_it_reads_caches_for_any_number_of_images_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), DenseAttention())
+    for faster, rows, kernel, expected in [
+        (True, 64, None, GemvAttention),
+        (False, 1, None, DenseAttention),
+        (True, 1, "plain", DenseAttention),
+        (False, 1, "gemv", GemvAttention),
+    ]:
+        monkeypatch.setattr(linear, "gemv_is_faster", lambda faster=faster: faster)
+        assert type(packed_for_inference(module, rows=rows, kernel=kernel)[1]) is expected
 
 
 @needs_gemv
