@@ -4,7 +4,7 @@ from vqgen.attention.alternation import attention_of, check_attentions
 from vqgen.attention.base import Attention, BidirectionalAttention, DenseAttention, DenseReach, Places, Reach
 from vqgen.attention.cache import KVCache, LayerCache
 from vqgen.attention.dense import dense_causal_attention
-from vqgen.attention.gemv import GemvAttention, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
+from vqgen.attention.gemv import GEMV_ROWS, GemvAttention, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
 from vqgen.attention.group import visible_to_group
 from vqgen.attention.int8 import Int8Linear, int8_hindrance
 from vqgen.attention.kernel import KERNELS, choose_kernel
@@ -38,6 +38,7 @@ from vqgen.attention.segment import SegmentAttention, SegmentReach, present
 from vqgen.attention.segment_cache import SegmentLayerCache
 
 __all__ = [
+    "GEMV_ROWS",
     "KERNELS",
     "LINEAR_KERNELS",
     "Attention",

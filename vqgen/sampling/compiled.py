@@ -11,7 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqgen.attention import DenseAttention, Int8Linear, KVCache, fastest_linear_kernel, packed_for_inference
+from vqgen.attention import (
+    GEMV_ROWS,
+    DenseAttention,
+    Int8Linear,
+    KVCache,
+    fastest_linear_kernel,
+    packed_for_inference,
+)
 from vqgen.conditioning import Told
 from vqgen.prior import Located, Prior
 
@@ -20,10 +27,10 @@ PRODUCTS: dict[str, Any] = {
     "max_autotune_gemm_backends": "CPP,TRITON,ATEN",
     "max_autotune_report_choices_stats": False,
 }
-"""For products in fp32 and bf16 through torch. Not for 8-bit ones: the compiler's own kernels made steps slower."""
+"""For products in fp32 and bf16 through torch. Not for 8-bit ones: the compiler's own kernels made steps slower. Nor
+where weights are constants: for each of them it would try kernels that never were faster."""
 
 OPTIONS: dict[str, Any] = {
-    "freezing": True,  # weights become constants, laid out for the kernels
     "cpp_wrapper": True,  # one call from Python a step in place of a hundred
 }
 
@@ -42,7 +49,8 @@ def compile_for_sampling(prior: Prior) -> Prior:
 
     The first sequences of a batch size wait for the compiler, a minute or more; what is drawn is the same up to
     rounding. It pays for one sequence at a time, most of all in int8 (see `in_precision`), where the small operations
-    between the products take most of a plain step; for eight in fp32, the plain step was as fast where it was measured.
+    between the products take most of a plain step; for eight in fp32 the plain step was as fast or faster where it was
+    measured, and is taken where kernels of our own serve no more than four.
     Weights are frozen into the kernels: training the prior further does not reach the copy.
 
     Args:
@@ -67,20 +75,24 @@ def compile_for_sampling(prior: Prior) -> Prior:
         )
     in_integers = any(isinstance(layer, Int8Linear) for layer in prior.modules())
     dtype = torch.int8 if in_integers else prior.code_embedding.weight.dtype
-    kernel = "gemv" if on_cpu and fastest_linear_kernel(1, dtype) == "gemv" else "plain"
-    frozen = packed_for_inference(prior, rows=1, kernel=kernel)
+    by_gemv = on_cpu and fastest_linear_kernel(1, dtype) == "gemv"
+    frozen = packed_for_inference(prior, rows=1, kernel="gemv" if by_gemv else "plain")
     in_one_piece = _is_plain(frozen)
+    constant = by_gemv and in_one_piece  # torch's own products were not measured so
     # Every batch size takes a few compilations; torch gives up after eight, counted over all priors, unless told more.
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
-    options = OPTIONS | ({} if in_integers else PRODUCTS) | (IN_ONE_PIECE if in_one_piece else {})
+    options = OPTIONS | ({} if in_integers or constant else PRODUCTS) | (IN_ONE_PIECE if in_one_piece else {})
     compiling = functools.partial(torch.compile, options=options, fullgraph=in_one_piece, **limits)
-    freezing = _freezing(frozen) if on_cpu and in_one_piece else nullcontext
+    freezing = _freezing(frozen) if constant else nullcontext
     predict, answer = frozen._predict, frozen._answer
     compiled_predict = compiling(predict)
     # Groups come in many sizes, for which a few compilations do. Elsewhere what they see is worked out at each pass.
     in_passes = in_one_piece and frozen.rows.per_step == 1
     compiled_answer = compiling(answer, dynamic=True) if in_passes else answer
+    # One code at a time for more sequences than our kernels take is sooner drawn by plain steps with packed weights.
+    most = GEMV_ROWS[dtype] if by_gemv and not in_integers else None
+    packed = functools.cache(functools.partial(packed_for_inference, prior))
 
     def predict_step(
         hidden: Float[Tensor, "b m d"],
@@ -90,6 +102,8 @@ def compile_for_sampling(prior: Prior) -> Prior:
         told: Told | None = None,
     ) -> Float[Tensor, "b _ k"]:
         # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
+        if most is not None and hidden.shape[0] > most and hidden.shape[1] == 1:
+            return packed(rows=hidden.shape[0])._predict(hidden, located, cache, last_only, told)
         usual = hidden.shape[1] == 1 and cache is not None and cache.length > 1
         with freezing():
             logits: Tensor = (compiled_predict if usual else predict)(hidden, located, cache, last_only, told)
@@ -110,8 +124,8 @@ def compile_for_sampling(prior: Prior) -> Prior:
 def _freezing(prior: Prior) -> Callable[[], AbstractContextManager[object]]:
     """Let a step hold its weights as constants in place of some 200 arguments that every call hands over.
 
-    The option alone comes too late for it: what becomes a constant is settled before the compiler looks at options. And
-    sizes of constants are to stay as they are, also where priors of other sizes were compiled before.
+    As an option of ``torch.compile`` freezing comes too late: what becomes a constant is settled before options count.
+    And sizes of constants are to stay as they are, also where priors of other sizes were compiled before.
 
     Args:
         prior: whose steps are one piece each; elsewhere layers share pieces.
