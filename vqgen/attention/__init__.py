@@ -34,6 +34,7 @@ from vqgen.attention.patterns import (
     Strided1D,
 )
 from vqgen.attention.predicate import Part, Predicate
+from vqgen.attention.product import Linear
 from vqgen.attention.segment import SegmentAttention, SegmentReach, present
 from vqgen.attention.segment_cache import SegmentLayerCache
 
@@ -60,6 +61,7 @@ __all__ = [
     "LSHAttention",
     "LSHReach",
     "LayerCache",
+    "Linear",
     "Local1D",
     "Local2D",
     "Memory",

@@ -17,9 +17,12 @@ from torch.nn import functional as F
 from vqgen.attention.base import DenseAttention
 from vqgen.attention.gemv import GEMV_ROWS, GemvAttention, GemvInt8Linear, GemvLinear, gemv_hindrance, gemv_is_faster
 from vqgen.attention.int8 import Int8Linear
+from vqgen.attention.product import Linear
 from vqgen.processor import processor_is_intel
 
 Module = TypeVar("Module", bound=nn.Module)
+
+LINEAR_LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, Linear)
 
 LINEAR_KERNELS = ("plain", "mkl", "onednn", "gemv")
 """``plain``: F.linear. ``mkl``, ``onednn``: that library, with the weight laid out beforehand in its own format.
@@ -168,11 +171,11 @@ def packed_for_inference(module: Module, *, rows: int, kernel: str | None = None
             return layer
         return PackedLinear(layer, rows=rows, kernel=chosen)
 
-    return with_layers(module, packed, kinds=(nn.Linear, Int8Linear, DenseAttention))
+    return with_layers(module, packed, kinds=(*LINEAR_LAYERS, Int8Linear, DenseAttention))
 
 
 def with_layers(
-    module: Module, replace: Callable[[Any], nn.Module], kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
+    module: Module, replace: Callable[[Any], nn.Module], kinds: tuple[type[nn.Module], ...] = LINEAR_LAYERS
 ) -> Module:
     """Copy a module for inference: its parameters shared, layers of some kinds replaced, no dropout.
 

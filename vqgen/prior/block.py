@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import Attention, DenseAttention, LayerCache, Memory, Reach
+from vqgen.attention import Attention, DenseAttention, LayerCache, Linear, Memory, Reach
 from vqgen.prior.cross_attention import CrossAttention
 from vqgen.prior.dropout import Dropout
 from vqgen.prior.reversible import Branch
@@ -38,8 +38,8 @@ class SelfAttention(nn.Module):
         self.query_key_norm = style.query_key_norm
         self.attend = DenseAttention() if attention is None else attention
         self.projections = 2 if self.attend.shared_query_key else 3
-        self.query_key_value = nn.Linear(dim, self.projections * dim, bias=style.bias)
-        self.output = nn.Linear(dim, dim, bias=style.bias)
+        self.query_key_value = Linear(dim, self.projections * dim, bias=style.bias)
+        self.output = Linear(dim, dim, bias=style.bias)
 
     def forward(
         self,

@@ -4,7 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import Memory
+from vqgen.attention import Linear, Memory
 from vqgen.prior.style import Style
 
 
@@ -32,9 +32,9 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.query_key_norm = style.query_key_norm
-        self.query = nn.Linear(dim, dim, bias=style.bias)
-        self.key_value = nn.Linear(dim, 2 * dim, bias=style.bias)
-        self.output = nn.Linear(dim, dim, bias=style.bias)
+        self.query = Linear(dim, dim, bias=style.bias)
+        self.key_value = Linear(dim, 2 * dim, bias=style.bias)
+        self.output = Linear(dim, dim, bias=style.bias)
 
     def remember(self, memory: Float[Tensor, "b s d"], mask: Bool[Tensor, "b s"] | None = None) -> Memory:
         """Make the keys and values, once for all steps of a sequence.

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqgen.attention import Linear
+
 FEW = 2**15
 """Numbers that one thread passes over sooner than it would take to wake a second."""
 
@@ -52,8 +54,8 @@ class GeluFeedForward(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.widen = nn.Linear(dim, 4 * dim)
-        self.narrow = nn.Linear(4 * dim, dim)
+        self.widen = Linear(dim, 4 * dim)
+        self.narrow = Linear(4 * dim, dim)
 
     def forward(self, hidden: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
         """Transform each step by itself.
@@ -87,8 +89,8 @@ class SwiGLUFeedForward(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         inner = 32 * -(-8 * dim // (3 * 32))
-        self.widen = nn.Linear(dim, 2 * inner, bias=False)  # gate and value in one multiplication
-        self.narrow = nn.Linear(inner, dim, bias=False)
+        self.widen = Linear(dim, 2 * inner, bias=False)  # gate and value in one multiplication
+        self.narrow = Linear(inner, dim, bias=False)
 
     def forward(self, hidden: Float[Tensor, "b m d"]) -> Float[Tensor, "b m d"]:
         """Transform each step by itself.

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import Attention, BidirectionalAttention, Places, attention_of, check_attentions
+from vqgen.attention import Attention, BidirectionalAttention, Linear, Places, attention_of, check_attentions
 from vqgen.conditioning import Conditioner, LabelConditioner, Told, Unconditional
 from vqgen.prior.block import Block
 from vqgen.prior.code_features import CodeFeatures
@@ -148,7 +148,7 @@ class MaskedPrior(CodeTransformer):
             for layer in range(depth)
         )
         self.final_norm = STYLES[style].norm(dim)
-        self.head = nn.Linear(dim, codebook_size, bias=False)
+        self.head = Linear(dim, codebook_size, bias=False)
         self._initialise()
 
     def forward(

@@ -14,6 +14,7 @@ from vqgen.attention import (
     DenseAttention,
     DenseReach,
     KVCache,
+    Linear,
     Memory,
     Places,
     attention_of,
@@ -158,7 +159,7 @@ class Prior(CodeTransformer):
             for layer in range(depth)
         )
         self.final_norm = STYLES[style].norm(dim)
-        self.head = nn.Linear(dim, codebook_size, bias=False)
+        self.head = Linear(dim, codebook_size, bias=False)
         self._initialise()
 
     def forward(
