@@ -61,12 +61,12 @@ def onednn_is_faster() -> bool:
 
 def _by_onednn(rows: Tensor, weight: Tensor) -> bool:
     return (
-        rows.dtype == weight.dtype == torch.float32
+        not torch.compiler.is_compiling()  # the compiler chooses by itself
+        and rows.dtype == weight.dtype == torch.float32
         and rows.device.type == "cpu"
         and rows.numel() >= MANY * rows.shape[-1]
         and onednn_is_faster()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()  # the compiler chooses by itself
     )
 
 

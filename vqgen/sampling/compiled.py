@@ -92,7 +92,7 @@ def compile_for_sampling(prior: Prior) -> Prior:
     compiled_answer = compiling(answer, dynamic=True) if in_passes else answer
     # One code at a time for more sequences than our kernels take is sooner drawn by plain steps with packed weights.
     most = GEMV_ROWS[dtype] if by_gemv and not in_integers else None
-    packed = functools.cache(functools.partial(packed_for_inference, prior))
+    packed = functools.lru_cache(maxsize=1)(functools.partial(packed_for_inference, prior))
 
     def predict_step(
         hidden: Float[Tensor, "b m d"],
@@ -101,9 +101,9 @@ def compile_for_sampling(prior: Prior) -> Prior:
         last_only: bool,
         told: Told | None = None,
     ) -> Float[Tensor, "b _ k"]:
-        # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
         if most is not None and hidden.shape[0] > most and hidden.shape[1] == 1:
             return packed(rows=hidden.shape[0])._predict(hidden, located, cache, last_only, told)
+        # The compiler would make kernels of their own for prefixes of every length, and for caches of 0 and 1 steps.
         usual = hidden.shape[1] == 1 and cache is not None and cache.length > 1
         with freezing():
             logits: Tensor = (compiled_predict if usual else predict)(hidden, located, cache, last_only, told)
