@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_pipeline import make_tiny_pipeline
 
-from vqgen.attention import int8_hindrance
+from vqgen.attention import Linear, int8_hindrance
 from vqgen.pipeline import Pipeline
 from vqgen.prior import MaskedPrior, Prior
 from vqgen.sampling import (
@@ -79,7 +79,7 @@ def test_the_prior_itself_stays_as_it_was(less: str) -> None:
     assert prior.training
     assert not copy.training
     assert all(torch.equal(tensor, state[name]) for name, tensor in prior.state_dict().items())
-    assert type(prior.head) is torch.nn.Linear
+    assert type(prior.head) is Linear
 
 
 def test_fp32_is_the_prior_itself() -> None:
