@@ -22,6 +22,16 @@ def processor_is_intel() -> bool:
     return "GenuineIntel" in description
 
 
+def mkl_is_slow() -> bool:
+    """Whether MKL, where torch has it, multiplies below this processor's rate: on x86, Intel's excepted.
+
+    Example:
+        >>> mkl_is_slow() in (True, False)
+        True
+    """
+    return platform.machine().lower() in ("x86_64", "amd64") and not processor_is_intel()
+
+
 @functools.cache
 def processor_has_vnni() -> bool:
     """Whether the CPU is known to multiply and sum 8-bit integers in one instruction without overflow.

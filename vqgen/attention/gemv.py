@@ -1,10 +1,9 @@
 """Linear layers and attention at a few rows through kernels of our own, built when they are first asked for.
 
 Libraries lay their products out for many rows. At one row, oneDNN and MKL read weights at 8 to 14 GB/s on two cores of
-an AMD EPYC (Zen 4), and torch's fused attention a cache at 8; row by row as they lie in memory, ``gemv.cpp`` reads them
-at 20 to 39. The first process that draws
-few images at a time waits some 15 seconds for the compiler, none after it; without a compiler torch's libraries
-multiply. Figures are in README.md beside this file.
+an AMD EPYC (Zen 4), and torch's fused attention a cache at 8; row by row, as they lie in memory, ``gemv.cpp`` reads
+them at 20 to 39. The first process that draws waits some 15 seconds for the compiler, none after it; without a compiler
+torch's libraries multiply. Figures are in README.md beside this file.
 """
 
 import functools
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 
 from vqgen.attention.base import DenseAttention, DenseReach, Reach
 from vqgen.attention.int8 import Int8Linear
-from vqgen.processor import SWITCH, processor_has_vnni, processor_is_intel, switched_off
+from vqgen.processor import SWITCH, mkl_is_slow, processor_has_vnni, switched_off
 
 SOURCE = Path(__file__).with_name("gemv.cpp")
 FLAGS = {
@@ -176,7 +175,7 @@ def gemv_is_faster() -> bool:
         >>> gemv_is_faster() in (True, False)
         True
     """
-    return platform.machine().lower() in ("x86_64", "amd64") and not processor_is_intel()
+    return mkl_is_slow()
 
 
 def gemv_hindrance() -> str | None:

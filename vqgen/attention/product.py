@@ -1,7 +1,6 @@
 """A linear layer for many rows, in training and for whole passes: through oneDNN where MKL multiplies slowly."""
 
 import functools
-import platform
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.processor import processor_is_intel, switched_off
+from vqgen.processor import mkl_is_slow, switched_off
 
 MANY = 64
 """Rows from which on it matters; steps of sampling have kernels of their own, see `packed_for_inference`."""
@@ -49,14 +48,13 @@ class Linear(nn.Linear):
 
 @functools.cache
 def onednn_is_faster() -> bool:
-    """Whether oneDNN multiplies large fp32 matrices faster than what is behind ``F.linear``: on x86, Intel's excepted.
+    """Whether oneDNN multiplies large fp32 matrices faster here than what is behind ``F.linear``, and may.
 
     Example:
         >>> onednn_is_faster() in (True, False)
         True
     """
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return x86 and not processor_is_intel() and torch._C._has_mkldnn and not switched_off()
+    return mkl_is_slow() and torch._C._has_mkldnn and not switched_off()
 
 
 def _by_onednn(rows: Tensor, weight: Tensor) -> bool:

@@ -1,13 +1,12 @@
 """The nearest codebook vector of each latent, in bounded memory."""
 
 import math
-import platform
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vqgen.processor import processor_is_intel
+from vqgen.processor import mkl_is_slow
 
 BLOCK_ELEMENTS = 2 * 1024 * 1024
 WIDEST_CHUNK, NARROWEST_CHUNK = 128, 16
@@ -56,8 +55,7 @@ def nearest_codes(
 
 def _onednn_is_faster(latents: Tensor, codebook: Tensor) -> bool:
     known = latents.device.type == "cpu" and latents.dtype == codebook.dtype == torch.float32
-    on_x86 = platform.machine().lower() in ("x86_64", "amd64") and torch._C._has_mkldnn
-    return known and codebook.shape[1] >= WIDE and on_x86 and not processor_is_intel()
+    return known and codebook.shape[1] >= WIDE and torch._C._has_mkldnn and mkl_is_slow()
 
 
 def row_argmax(scores: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from vqgen import processor
 from vqgen.attention import (
     DenseAttention,
     DenseReach,
@@ -201,9 +202,9 @@ def test_other_types_of_weights_are_refused() -> None:
 
 def test_the_rule_names_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(gemv, "processor_is_intel", lambda: True)
+    monkeypatch.setattr(processor, "processor_is_intel", lambda: True)
     assert not gemv_is_faster()
-    monkeypatch.setattr(gemv, "processor_is_intel", lambda: False)
+    monkeypatch.setattr(processor, "processor_is_intel", lambda: False)
     assert gemv_is_faster()
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert not gemv_is_faster()

@@ -1,9 +1,12 @@
+import platform
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqgen.attention import Int8Linear, Linear, packed_for_inference, product
+from vqgen import processor
+from vqgen.attention import Linear, PackedLinear, packed_for_inference, product, with_layers
 
 needs_onednn = pytest.mark.skipif(not torch._C._has_mkldnn, reason="torch is built without oneDNN")
 
@@ -83,18 +86,19 @@ def test_elsewhere_it_is_the_plain_layer(multiplied: list[tuple[int, ...]]) -> N
 
 def test_the_rule_names_processors_and_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = product.onednn_is_faster.__wrapped__
-    monkeypatch.setattr(product.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(product, "processor_is_intel", lambda: False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(processor, "processor_is_intel", lambda: False)
     monkeypatch.delenv("VQGEN_RUNTIME", raising=False)
     assert rule() == torch._C._has_mkldnn
     monkeypatch.setenv("VQGEN_RUNTIME", "off")
     assert not rule()
     monkeypatch.delenv("VQGEN_RUNTIME")
-    monkeypatch.setattr(product, "processor_is_intel", lambda: True)
+    monkeypatch.setattr(processor, "processor_is_intel", lambda: True)
     assert not rule()
 
 
-def test_it_is_packed_and_rounded_like_any_linear_layer() -> None:
+@needs_onednn
+def test_it_is_packed_and_replaced_like_any_linear_layer() -> None:
     module = nn.Sequential(Linear(8, 4))
-    assert type(packed_for_inference(module, rows=1, kernel="onednn")[0]).__name__ == "PackedLinear"
-    assert Int8Linear(module[0]).rounded.dtype == torch.int8
+    assert type(packed_for_inference(module, rows=1, kernel="onednn")[0]) is PackedLinear
+    assert type(with_layers(module, lambda layer: nn.Identity())[0]) is nn.Identity

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from vqgen.quantizers import nearest, nearest_codes
+from vqgen import processor
+from vqgen.quantizers import nearest_codes
 from vqgen.quantizers.nearest import row_argmax
 
 
@@ -18,7 +19,7 @@ def test_nearest_codes_equals_a_naive_search(block_elements):
 @pytest.mark.parametrize("intel", [True, False])
 @pytest.mark.parametrize("laid_out", ["in rows", "in columns"])
 def test_whichever_library_multiplies_finds_the_same(intel, laid_out, monkeypatch):
-    monkeypatch.setattr(nearest, "processor_is_intel", lambda: intel)
+    monkeypatch.setattr(processor, "processor_is_intel", lambda: intel)
     torch.manual_seed(0)
     latents, codebook = torch.randn(100, 48), torch.randn(300, 48)
     expected = torch.cdist(latents.double(), codebook.double()).argmin(1)
