@@ -3,10 +3,13 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from vqgen.attention import gemv_hindrance, int8_hindrance
 from vqgen.prior import Prior
@@ -116,3 +119,17 @@ def test_compiling_without_a_compiler_says_what_is_missing(monkeypatch: pytest.M
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"needs a C\+\+ compiler, and none was found; install g\+\+"):
         compile_for_sampling(lively_prior())
+
+
+def test_every_compiled_pass_leaves_weights_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+    real = torch.compile
+
+    def compile_and_tell(step: Callable[..., Tensor], options: dict[str, object], **named: Any) -> Any:
+        given.append(dict(options))
+        return real(step, options=options, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "compile", compile_and_tell)
+    compile_for_sampling(lively_prior())
+    assert len(given) == 2
+    assert all("guard_filter_fn" in options for options in given)

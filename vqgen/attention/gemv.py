@@ -34,9 +34,12 @@ FLAGS = {
 }
 """By what torch says of the processor; others are built for any."""
 
-GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2, torch.int8: 8}
-"""The most rows, by type of weights or of a cache; more are multiplied sooner by libraries, which arrange them for the
-processor's caches."""
+GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2}
+"""The most rows, by type of weights; more are multiplied sooner by libraries, which arrange them for the processor's
+caches. In 8 bits there are none too many."""
+
+GEMV_QUERIES = 8
+"""The most queries to read a cache for; more are sooner answered by torch's attention."""
 
 _BUILDING = threading.Lock()
 
@@ -90,12 +93,12 @@ class GemvLinear(nn.Module):
 
 
 class GemvInt8Linear(Int8Linear):
-    """An `Int8Linear` for a few rows at a time: the same numbers, sooner.
+    """An `Int8Linear` by our own kernel: the same numbers, sooner.
 
-    Beyond eight rows (`GEMV_ROWS`) it is that layer.
+    That layer then holds a second copy of its rounded weights, laid out for the kernel.
 
     Args:
-        layer: the layer to compute; its weights are shared.
+        layer: the layer to compute; its parameters are shared.
 
     Raises:
         RuntimeError: when the kernels cannot be had here; see `gemv_hindrance`.
@@ -105,7 +108,8 @@ class GemvInt8Linear(Int8Linear):
         nn.Module.__init__(self)
         _need_kernels()
         self.__dict__.update(layer.__dict__)
-        self.read, self.added = layer.rounded.t(), None if layer.bias is None else layer.bias.detach()
+        self.read = layer.in_blocks
+        self.added = None if layer.bias is None else layer.bias.detach()
 
     def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         """Compute ``rows @ weight.T + bias``, rounded.
@@ -116,8 +120,6 @@ class GemvInt8Linear(Int8Linear):
         Returns:
             (..., o) float32 outputs.
         """
-        if rows.numel() > GEMV_ROWS[torch.int8] * rows.shape[-1]:
-            return super().forward(rows)
         product: Tensor = torch.ops.vqgen.gemv_int8(
             rows, self.read, self.sums, self.scales, self.added, float(self.levels)
         )
@@ -127,7 +129,7 @@ class GemvInt8Linear(Int8Linear):
 class GemvAttention(DenseAttention):
     """A `DenseAttention` for a few queries at a time, such as those of a step of sampling, on top of a cache.
 
-    Beyond `GEMV_ROWS` queries, for passes that begin a sequence, and where a gradient is asked for, it is that
+    Beyond `GEMV_QUERIES` queries, for passes that begin a sequence, and where a gradient is asked for, it is that
     attention.
 
     Raises:
@@ -154,11 +156,11 @@ class GemvAttention(DenseAttention):
 
 
 def _fits(query: Tensor, keys: Tensor, values: Tensor, visible: Bool[Tensor, "m t"] | None) -> bool:
-    few = query.shape[2] <= min(GEMV_ROWS.get(query.dtype, 0), keys.shape[2])
-    few = few and (query.shape[2] == 1 or visible is not None)
+    few = query.shape[2] <= min(GEMV_QUERIES, keys.shape[2]) and (query.shape[2] == 1 or visible is not None)
+    known = query.dtype in (torch.float32, torch.bfloat16)
     on_cpu = query.device.type == "cpu" and query.dtype == keys.dtype == values.dtype
     in_pieces = query.stride(3) == keys.stride(3) == values.stride(3) == 1
-    return few and on_cpu and in_pieces and not (query.requires_grad and torch.is_grad_enabled())
+    return few and known and on_cpu and in_pieces and not (query.requires_grad and torch.is_grad_enabled())
 
 
 def _need_kernels() -> None:
@@ -208,7 +210,7 @@ def _hindrance() -> str | None:
             warnings.warn(f"drawing goes on without the kernels for few rows, slower: {reason}", stacklevel=2)
         return f"they could not be built: {reason}"
     torch.library.register_fake("vqgen::gemv", _empty_product)
-    torch.library.register_fake("vqgen::gemv_int8", _empty_product)
+    torch.library.register_fake("vqgen::gemv_int8", lambda rows, _, sums, *__: _empty_product(rows, sums))
     torch.library.register_fake("vqgen::gemv_attention", _empty_mixture)
     return None
 
@@ -217,7 +219,8 @@ def _built(compiler: str | None) -> Path:
     """The library of the kernels; compiled when it is not there yet."""
     capability = torch.backends.cpu.get_cpu_capability()
     flags = ["-O3", "-std=c++20", "-shared", "-fPIC", "-fopenmp", "-ffp-contract=off", *FLAGS.get(capability, [])]
-    flags += ["-mavx512vnni"] if capability == "AVX512" and processor_has_vnni() else []
+    if processor_has_vnni():  # inputs of all 8 bits, see `Int8Linear`
+        flags += ["-DEIGHT_BITS", *(["-mavx512vnni"] if capability == "AVX512" else [])]
     flags += [f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"]
     made_of = "\n".join([SOURCE.read_text(), torch.__version__, *flags])
     name = f"gemv-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"

@@ -1,12 +1,18 @@
 """Linear layers in 8-bit integers on the CPU: a quarter of the bytes that fp32 weights take to read."""
 
+import functools
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vqgen.processor import processor_has_vnni
 
 SMALLEST = 1e-12
+
+BLOCK = 16
+"""Outputs whose weights lie together for our own kernel, as ``gemv.cpp`` has it."""
 
 
 class Int8Linear(nn.Module):
@@ -42,11 +48,22 @@ class Int8Linear(nn.Module):
         self.weight, self.bias = linear.weight, linear.bias
         weight = linear.weight.detach().float()
         scales = (weight.abs().amax(dim=1) / 127).clamp_min(SMALLEST)
-        self.rounded = (weight / scales[:, None]).round().to(torch.int8).t()  # (i, o), in the memory of (o, i)
+        rounded = (weight / scales[:, None]).round().to(torch.int8)
+        # (i, o), in the memory of (o, i); of one column, torch takes strides of 1 and 1 for another layout.
+        self.rounded = rounded.t() if rounded.shape[1] > 1 else rounded.view(1, -1)
         # Without VNNI, pairs of products are summed in 16 bits: inputs of 7 bits keep those from overflowing.
         self.levels = 127 if processor_has_vnni() else 63
         self.scales = scales / self.levels
         self.sums = self.rounded.sum(0, dtype=torch.int32)  # of an output's weights, for kernels that shift inputs
+
+    @functools.cached_property
+    def in_blocks(self) -> Int8[Tensor, "blocks quads o_in_block 4"]:
+        """The rounded weights as our own kernel reads them, made when first asked for: those of a block of outputs with
+        four inputs lie together, zeros where there is no output or input.
+        """
+        outputs, width = self.weight.shape
+        filled = F.pad(self.rounded.t(), (0, -width % 4, 0, -outputs % BLOCK))
+        return filled.view(len(filled) // BLOCK, BLOCK, -1, 4).transpose(1, 2).contiguous()
 
     def forward(self, rows: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         """Compute ``rows @ weight.T + bias``, rounded.

@@ -103,7 +103,7 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
         True
     """
     _check_rows(rows)
-    few = rows <= GEMV_ROWS.get(dtype, 0) and (dtype == torch.int8 or not varying)
+    few = dtype == torch.int8 or (rows <= GEMV_ROWS.get(dtype, 0) and not varying)
     if few and gemv_is_faster() and gemv_hindrance() is None:
         return "gemv"
     if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):

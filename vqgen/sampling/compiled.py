@@ -83,7 +83,14 @@ def compile_for_sampling(prior: Prior) -> Prior:
     known = inspect.signature(torch.compile).parameters
     limits = {name: value for name, value in LIMITS.items() if name in known}
     options = OPTIONS | ({} if in_integers or constant else PRODUCTS) | (IN_ONE_PIECE if in_one_piece else {})
-    compiling = functools.partial(torch.compile, options=options, fullgraph=in_one_piece, **limits)
+
+    def compiling(step: Callable[..., Tensor], dynamic: bool | None = None) -> Callable[..., Tensor]:
+        # A copy of the options, as torch takes some out of what it is given.
+        compiled: Callable[..., Tensor] = torch.compile(
+            step, options=dict(options), fullgraph=in_one_piece, dynamic=dynamic, **limits
+        )
+        return compiled
+
     freezing = _freezing(frozen) if constant else nullcontext
     predict, answer = frozen._predict, frozen._answer
     compiled_predict = compiling(predict)

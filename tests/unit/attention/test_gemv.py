@@ -1,5 +1,8 @@
+import os
 import platform
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,11 +47,32 @@ def test_it_computes_the_layer(shape: tuple[int, ...], bias: bool, dtype: torch.
 @needs_gemv
 @needs_int8
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_of_integers_it_computes_the_very_numbers(shape: tuple[int, ...], bias: bool) -> None:
+@pytest.mark.parametrize("shape", [*SHAPES, (7, 30), (9, 1)])
+@pytest.mark.parametrize("outputs", [1, 32, 40])
+def test_of_integers_it_computes_the_very_numbers(shape: tuple[int, ...], bias: bool, outputs: int) -> None:
     torch.manual_seed(0)
-    layer, rows = Int8Linear(nn.Linear(96, 40, bias=bias)), torch.randn(shape)
+    layer, rows = Int8Linear(nn.Linear(shape[-1], outputs, bias=bias)), torch.randn(shape)
     assert torch.equal(GemvInt8Linear(layer)(rows), layer(rows))
+
+
+@needs_gemv
+@needs_int8
+@pytest.mark.skipif(not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="of registers it is about")
+@pytest.mark.parametrize("bits", [7, 8])
+def test_processors_with_narrower_registers_compute_them_too(bits: int, tmp_path: Path) -> None:
+    program = f"""
+import torch
+from vqgen.attention import GemvInt8Linear, Int8Linear, gemv, int8
+gemv.processor_has_vnni = int8.processor_has_vnni = lambda: {bits == 8}
+torch.manual_seed(0)
+layer, rows = Int8Linear(torch.nn.Linear(96, 40)), 10 * torch.randn(13, 96)
+layer.rounded[::3] = 127  # sums as large as they can be
+layer.sums = layer.rounded.sum(0, dtype=torch.int32)
+assert torch.backends.cpu.get_cpu_capability() == "AVX2" and layer.levels == 2 ** ({bits} - 1) - 1
+assert torch.equal(GemvInt8Linear(layer)(rows), layer(rows))
+"""
+    surroundings = os.environ | {"ATEN_CPU_CAPABILITY": "avx2", "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=surroundings, check=True)
 
 
 @needs_gemv
@@ -72,9 +96,9 @@ def test_rows_need_not_lie_one_after_the_other() -> None:
 
 @needs_gemv
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("width", [8, 20])
+@pytest.mark.parametrize("width", [8, 20, 64, 88])
 @pytest.mark.parametrize(
-    ("images", "queries", "keys"), [(1, 1, 1), (1, 1, 70), (3, 1, 9), (3, 2, 9), (2, 4, 33), (2, 5, 9), (2, 0, 9)]
+    ("images", "queries", "keys"), [(1, 1, 1), (1, 1, 70), (3, 1, 9), (3, 2, 9), (2, 7, 33), (2, 9, 9), (2, 0, 9)]
 )
 def test_a_few_queries_attend_to_a_cache(images: int, queries: int, keys: int, width: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
@@ -90,6 +114,18 @@ def test_a_few_queries_attend_to_a_cache(images: int, queries: int, keys: int, w
         assert (found.shape, found.dtype) == (expected.shape, dtype)
         tolerance = 1e-5 if dtype == torch.float32 else 0.03
         torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@needs_gemv
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_a_query_gets_does_not_depend_on_those_beside_it(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    query, keys, values = torch.randn(3, 2, 3, 21, 72).to(dtype)
+    visible = torch.ones(8, 21, dtype=torch.bool)
+    together = GemvAttention()(query[:, :, :8], keys, values, DenseReach(visible))
+    for one in range(8):
+        alone = GemvAttention()(query[:1, :, one : one + 1], keys[:1], values[:1])
+        assert torch.equal(alone, together[:1, :, one : one + 1])
 
 
 @needs_gemv

@@ -60,3 +60,9 @@ def test_a_machine_without_the_library_is_refused_with_the_reason(monkeypatch: p
     assert int8_hindrance() == "this build of torch has no oneDNN, which multiplies them"
     with pytest.raises(ValueError, match="expected a layer and a machine that multiply 8-bit integers, but this build"):
         Int8Linear(nn.Linear(4, 4))
+
+
+@needs_int8
+def test_a_layer_may_have_one_input() -> None:
+    layer, rows = nn.Linear(1, 32), torch.randn(9, 1)
+    torch.testing.assert_close(Int8Linear(layer)(rows), layer(rows), atol=0.01, rtol=0.01)
