@@ -83,7 +83,7 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
     """Name the kernel of `LINEAR_KERNELS` that is fastest here for a matrix times ``rows`` rows, on the CPU.
 
     MKL, behind F.linear, reads fp32 weights at full speed on Intel processors and at a third of it on others, where our
-    own kernel is faster for the fewest rows, and oneDNN for some more. From four rows on, a weight laid out beforehand
+    own kernel is faster for the fewest rows, and oneDNN for more. From four rows on, a weight laid out beforehand
     pays on Intel too. The rule is fixed rather than timed, so that a machine always gives the same numbers.
 
     Args:
@@ -106,14 +106,14 @@ def fastest_linear_kernel(rows: int, dtype: torch.dtype = torch.float32, *, vary
     few = dtype == torch.int8 or (rows <= GEMV_ROWS.get(dtype, 0) and not varying)
     if few and gemv_is_faster() and gemv_hindrance() is None:
         return "gemv"
-    if rows > 32 or not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
-        return "plain"  # many rows hide the reading of weights; elsewhere F.linear already is the vendor's kernel
+    if not torch._C._has_mkldnn or platform.machine().lower() not in ("x86_64", "amd64"):
+        return "plain"  # elsewhere F.linear already is the vendor's kernel
+    if dtype == torch.float32 and not processor_is_intel():
+        return "onednn"
+    if rows > 32 or dtype not in (torch.float32, torch.bfloat16):
+        return "plain"  # many rows hide the reading of weights
     if dtype == torch.bfloat16:
         return "onednn" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "plain"
-    if dtype != torch.float32:
-        return "plain"
-    if not processor_is_intel():
-        return "onednn"
     return "mkl" if rows >= 4 and torch._C.has_mkl and not varying else "plain"
 
 
