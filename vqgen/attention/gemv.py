@@ -39,7 +39,7 @@ GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2}
 caches. In 8 bits there are none too many."""
 
 GEMV_QUERIES = 8
-"""The most queries to read a cache for; more are sooner answered by torch's attention."""
+"""The most queries to read a cache for; from 12 to 16 on torch's attention is as fast."""
 
 _BUILDING = threading.Lock()
 
