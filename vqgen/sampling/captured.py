@@ -15,10 +15,11 @@ from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from vqgen.attention import DenseAttention, DenseReach, KVCache, LayerCache, Memory
+from vqgen.attention import DenseAttention, DenseReach, KVCache, Memory
 from vqgen.prior import Located, Prior, Rotation
+from vqgen.sampling.fused import PlacedLayerCache, fused
 
 ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of rows that graphs are made for; a pass is filled up to the next. Longer passes are run as they are."""
@@ -72,6 +73,7 @@ class CapturedPasses:
         self.cache, self.capture = cache, capture
         expected = Counter(_filled_up(count * prior.rows.per_step) for count in rows)
         self.worth = {count for count, passes in expected.items() if count and passes >= WORTH_A_GRAPH}
+        self.blocks = [fused(block) for block in prior.blocks] if self.worth else []
         self.graphs: dict[int, Replayed] = {}
         self.replayed = 0
         if not self.worth:
@@ -115,7 +117,8 @@ class CapturedPasses:
             return tensor.new_zeros(tensor.shape[0], rows, *tensor.shape[2:])
 
         return Recorded(
-            self.prior,
+            self.blocks,
+            self.prior.final_norm,
             self.cache,
             hidden=hidden.new_zeros(batch, rows, width),
             rotation=None if rotation is None else Rotation(widened(rotation.cosine), widened(rotation.signed_sine)),
@@ -134,7 +137,8 @@ class Recorded:
     """The computation of so many rows, and the places in memory it reads.
 
     Attributes:
-        prior: whose layers they are.
+        blocks: the layers.
+        final_norm: what follows them.
         cache: whose keys and values they read and write.
         hidden: (b, rows, d) inputs of the layers.
         rotation: of the rows; None without a rotary signal.
@@ -142,7 +146,8 @@ class Recorded:
         places: (rows,) where in the cache each row goes.
     """
 
-    prior: Prior
+    blocks: Sequence[nn.Module]
+    final_norm: nn.Module
     cache: KVCache
     hidden: Float[Tensor, "b rows d"]
     rotation: Rotation | None
@@ -152,9 +157,9 @@ class Recorded:
     def compute(self) -> Float[Tensor, "b rows d"]:
         """Run the layers on what is in place."""
         hidden, reach = self.hidden, DenseReach(self.visible)
-        for block, layer in zip(self.prior.blocks, self.cache.layers, strict=True):
-            hidden = block(hidden, self.rotation, FixedLayerCache(layer, self.places), reach, layer.memory)
-        normalised: Tensor = self.prior.final_norm(hidden)
+        for block, layer in zip(self.blocks, self.cache.layers, strict=True):
+            hidden = block(hidden, self.rotation, PlacedLayerCache(layer, self.places), reach, layer.memory)
+        normalised: Tensor = self.final_norm(hidden)
         return normalised
 
     def fill(self, hidden: Float[Tensor, "b m d"], located: Located) -> None:
@@ -206,24 +211,3 @@ class Replayed:
         for layer in cache.layers:
             layer.length = held + count
         return output[:, :count]
-
-
-class FixedLayerCache(LayerCache):
-    """A layer's cache as a graph sees it: new rows go where ``places`` says, and all rows, filled or not, come back.
-
-    Args:
-        layer: the cache whose memory it writes.
-        places: (m,) where the new rows go.
-    """
-
-    def __init__(self, layer: LayerCache, places: Int[Tensor, " m"]) -> None:
-        super().__init__(layer.keys, layer.values)
-        self.places = places
-
-    def append(
-        self, keys: Float[Tensor, "b heads m e"], values: Float[Tensor, "b heads m e"]
-    ) -> tuple[Float[Tensor, "b heads t e"], Float[Tensor, "b heads t e"]]:
-        """Write the new rows, and give back the whole memory."""
-        self.keys.index_copy_(2, self.places, keys)
-        self.values.index_copy_(2, self.places, values)
-        return self.keys, self.values

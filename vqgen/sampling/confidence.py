@@ -56,8 +56,8 @@ def sample_by_confidence(
     """Draw the whole grid, at each step the cells whose codes the prior is most (or least) certain of.
 
     Every step asks about all cells that are still empty, and draws those with the lowest entropy
-    ``-sum_c p(c) log p(c)`` of the guided distribution, before temperature and filters; cells that tie, by raster
-    index. ``most-informative`` draws those with the highest, whose codes tell most. The prior has to be one that was
+    ``-sum_c p(c) log p(c)`` of the guided distribution, before temperature and filters; cells that tie, to
+    four decimals, by raster index. ``most-informative`` draws those with the highest, whose codes tell most. The prior has to be one that was
     trained on random orders and is told the target. A step costs a row for every empty cell, so a whole grid one by
     one costs about as much as n / 2 rows a step.
 
@@ -148,4 +148,5 @@ def _empty_cells(visited: Int[Tensor, "b s"], cells: int) -> Int[Tensor, "b u"]:
 
 def _entropy(logits: Float[Tensor, "b q k"]) -> Float[Tensor, "b q"]:
     logarithms = logits.log_softmax(dim=-1)
-    return -(logarithms.exp() * logarithms).sum(dim=-1)
+    # To four decimals: which of two equally certain cells comes first is not left to a device's rounding.
+    return -(logarithms.exp() * logarithms).sum(dim=-1).round(decimals=4)
