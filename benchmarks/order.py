@@ -54,7 +54,7 @@ def build_vqgen(size: Size, device: str, signals: str, share: int, schedule: str
 
 
 def build_transformers(size: Size, device: str, cache: str) -> Draw:
-    return build_gpt2(size, cache, device=device)[1]
+    return build_gpt2(size, device, cache=cache)[1]
 
 
 def build_x_transformers(size: Size, device: str) -> Draw:

@@ -2,6 +2,7 @@
 
     python benchmarks/sampling.py            # the table in README.md, about 20 minutes on two idle cores
     python benchmarks/sampling.py --size B   # 12 layers of 768 in place of 512, a table of its own
+    python benchmarks/sampling.py --size B --device cuda --batch-sizes 1 8 32 128 256    # and one of a GPU
     python benchmarks/sampling.py --quick    # a toy size in seconds, to see that it runs; writes nothing
 
 The contestants take turns within one process, so that a change in the machine's speed meets them all. Peak memory is
@@ -18,9 +19,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from limits import synchronise
 from recording import README, commit, own_peak_megabytes, version_of, write_region, write_results
 
 from vqgen.prior import Prior
@@ -53,7 +56,7 @@ Draw = Callable[[int], None]
 
 
 def build_vqgen(
-    size: Size, style: str, *, precision: str = "fp32", compiled: bool = False, part: int = 1
+    size: Size, device: str, *, style: str, precision: str = "fp32", compiled: bool = False, part: int = 1
 ) -> tuple[torch.nn.Module, Draw]:
     """A prior that draws in a part of the steps; of one that is drawn from one by one, 1."""
     torch.manual_seed(0)
@@ -61,7 +64,7 @@ def build_vqgen(
         size.vocabulary, size.height, size.width, dim=size.dim, depth=size.depth, heads=size.heads, style=style
     )
     torch.nn.init.normal_(prior.head.weight, std=0.02)  # as built, it is all zeros
-    prior = in_precision(prior, precision)
+    prior = in_precision(prior.to(device), precision)
     prior = compile_for_sampling(prior) if compiled else prior
     positions, groups = torch.arange(size.steps), group_sizes(size.steps, steps=size.steps // part, schedule="linear")
 
@@ -73,7 +76,7 @@ def build_vqgen(
 
 
 def build_gpt2(
-    size: Size, cache: str, compiled: bool = False, device: str = "cpu", dtype: torch.dtype = torch.float32
+    size: Size, device: str, *, cache: str, compiled: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[torch.nn.Module, Draw]:
     transformers = importlib.import_module("transformers")  # of the extra `bench`, and slow to import
     transformers.utils.logging.set_verbosity_error()
@@ -120,39 +123,48 @@ STATIC = "transformers GPT-2, static cache"
 class Contestant:
     """Who draws, and what bounds it: the bytes of a weight, and the codes that a pass draws."""
 
-    build: Callable[[Size], tuple[torch.nn.Module, Draw]]
+    build: Callable[[Size, str], tuple[torch.nn.Module, Draw]]
     weight_bytes: int = 4
     codes_a_pass: int = 1
 
 
+def ours(style: str, *, precision: str = "fp32", compiled: bool = False, part: int = 1) -> Contestant:
+    build = partial(build_vqgen, style=style, precision=precision, compiled=compiled, part=part)
+    return Contestant(build, {"fp32": 4, "bf16": 2, "int8": 1}[precision], part)
+
+
 CONTESTANTS = {
-    "vqgen, gpt style": Contestant(lambda size: build_vqgen(size, "gpt")),
-    "vqgen, llama style": Contestant(lambda size: build_vqgen(size, "llama")),
-    "vqgen, gpt style, compiled": Contestant(lambda size: build_vqgen(size, "gpt", compiled=True)),
-    "vqgen, llama style, compiled": Contestant(lambda size: build_vqgen(size, "llama", compiled=True)),
-    "vqgen, gpt style, int8": Contestant(lambda size: build_vqgen(size, "gpt", precision="int8"), 1),
-    "vqgen, llama style, int8": Contestant(lambda size: build_vqgen(size, "llama", precision="int8"), 1),
-    "vqgen, llama style, bf16": Contestant(lambda size: build_vqgen(size, "llama", precision="bf16"), 2),
-    "vqgen, llama style, n / 4 steps": Contestant(lambda size: build_vqgen(size, "llama", part=4), 4, 4),
-    "vqgen, gpt style, int8, compiled": Contestant(
-        lambda size: build_vqgen(size, "gpt", precision="int8", compiled=True), 1
-    ),
-    "vqgen, llama style, int8, compiled": Contestant(
-        lambda size: build_vqgen(size, "llama", precision="int8", compiled=True), 1
-    ),
-    "vqgen, llama style, n / 4 steps, int8": Contestant(
-        lambda size: build_vqgen(size, "llama", precision="int8", part=4), 1, 4
-    ),
-    "vqgen, llama style, n / 4 steps, int8, compiled": Contestant(
-        lambda size: build_vqgen(size, "llama", precision="int8", part=4, compiled=True), 1, 4
-    ),
-    STATIC: Contestant(lambda size: build_gpt2(size, "static")),
-    "transformers GPT-2, dynamic cache": Contestant(lambda size: build_gpt2(size, "dynamic")),
+    "vqgen, gpt style": ours("gpt"),
+    "vqgen, llama style": ours("llama"),
+    "vqgen, gpt style, compiled": ours("gpt", compiled=True),
+    "vqgen, llama style, compiled": ours("llama", compiled=True),
+    "vqgen, gpt style, int8": ours("gpt", precision="int8"),
+    "vqgen, llama style, int8": ours("llama", precision="int8"),
+    "vqgen, llama style, bf16": ours("llama", precision="bf16"),
+    "vqgen, llama style, n / 4 steps": ours("llama", part=4),
+    "vqgen, gpt style, int8, compiled": ours("gpt", precision="int8", compiled=True),
+    "vqgen, llama style, int8, compiled": ours("llama", precision="int8", compiled=True),
+    "vqgen, llama style, n / 4 steps, int8": ours("llama", precision="int8", part=4),
+    "vqgen, llama style, n / 4 steps, int8, compiled": ours("llama", precision="int8", part=4, compiled=True),
+    STATIC: Contestant(partial(build_gpt2, cache="static")),
+    "transformers GPT-2, dynamic cache": Contestant(partial(build_gpt2, cache="dynamic")),
     "transformers GPT-2, static cache, bf16": Contestant(
-        lambda size: build_gpt2(size, "static", dtype=torch.bfloat16), 2
+        partial(build_gpt2, cache="static", dtype=torch.bfloat16), weight_bytes=2
     ),
-    "transformers GPT-2, static cache, compiled": Contestant(lambda size: build_gpt2(size, "static", compiled=True)),
+    "transformers GPT-2, static cache, compiled": Contestant(partial(build_gpt2, cache="static", compiled=True)),
 }
+
+ON_GPU = {
+    "vqgen, gpt style": ours("gpt"),
+    "vqgen, llama style": ours("llama"),
+    "vqgen, gpt style, bf16": ours("gpt", precision="bf16"),
+    "vqgen, llama style, bf16": ours("llama", precision="bf16"),
+    "vqgen, llama style, bf16, compiled": ours("llama", precision="bf16", compiled=True),
+    "vqgen, llama style, n / 4 steps, bf16": ours("llama", precision="bf16", part=4),
+    STATIC: CONTESTANTS[STATIC],  # transformers compiles it by itself there
+    "transformers GPT-2, static cache, bf16": CONTESTANTS["transformers GPT-2, static cache, bf16"],
+}
+"""Contestants where there is a GPU: without 8 bits, for which there are kernels for the CPU alone."""
 
 
 @dataclass(frozen=True)
@@ -171,21 +183,23 @@ class Result:
         return statistics.median(self.tokens_per_second)
 
 
-def read_bandwidth(megabytes: int, repeats: int = 9) -> float:
+def read_bandwidth(megabytes: int, device: str = "cpu", repeats: int = 9) -> float:
     """Bytes per second at which this machine sums a tensor of that size again and again; the best of several tries."""
-    tensor = torch.ones(megabytes * 2**18)
+    tensor = torch.ones(megabytes * 2**18, device=device)
     tensor.sum()
     seconds = []
     for _ in range(repeats):
+        synchronise(device)
         start = time.perf_counter()
         tensor.sum()
+        synchronise(device)
         seconds.append(time.perf_counter() - start)
     return tensor.nbytes / min(seconds)
 
 
 def bound(size: Size, result: Result, bandwidth: float) -> float:
     """Tokens per second if each pass read the weights once, and each sequence's cache, and did nothing else."""
-    contestant = CONTESTANTS[result.contestant]
+    contestant = (CONTESTANTS | ON_GPU)[result.contestant]
     # Of the code embedding a step reads a row. Keys and values are fp32 beside 8-bit weights.
     weights = contestant.weight_bytes * (result.parameters - size.vocabulary * size.dim)
     cache_bytes = 2 if contestant.weight_bytes == 2 else 4
@@ -195,15 +209,20 @@ def bound(size: Size, result: Result, bandwidth: float) -> float:
 
 
 def peak_megabytes(contestant: str, batch_size: int, arguments: argparse.Namespace) -> float:
-    """Peak resident memory of a fresh process that builds the contestant and draws one batch."""
+    """Peak memory of a fresh process that builds the contestant and draws one batch: the GPU's, or its resident one."""
     command = [sys.executable, __file__, "--memory-of", contestant, "--batch-sizes", str(batch_size)]
+    command += ["--device", arguments.device]
     command += ["--quick"] if arguments.quick else ["--size", arguments.size]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.splitlines()[-1])
 
 
+def contestants(arguments: argparse.Namespace) -> dict[str, Contestant]:
+    return CONTESTANTS if arguments.device == "cpu" else ON_GPU
+
+
 def measure(size: Size, arguments: argparse.Namespace) -> list[Result]:
-    built = {name: CONTESTANTS[name].build(size) for name in arguments.contestants}
+    built = {name: contestants(arguments)[name].build(size, arguments.device) for name in arguments.contestants}
     results = []
     for batch_size in arguments.batch_sizes:
         rates: dict[str, list[float]] = {name: [] for name in built}
@@ -212,6 +231,7 @@ def measure(size: Size, arguments: argparse.Namespace) -> list[Result]:
             for name, (_, draw) in built.items():
                 start = time.perf_counter()
                 draw(batch_size)
+                synchronise(arguments.device)
                 seconds = time.perf_counter() - start
                 if repeat == 0:
                     first[name] = seconds
@@ -237,7 +257,7 @@ def report(size: Size, results: list[Result], bandwidth: float, arguments: argpa
             for result in results
         ],
         "read_bandwidth_gigabytes_per_second": bandwidth / 1e9,
-        "processor": processor_name(),
+        "processor": processor_name() if arguments.device == "cpu" else torch.cuda.get_device_name(arguments.device),
         "threads": torch.get_num_threads(),
         "repeats": arguments.repeats,
         "versions": {
@@ -289,12 +309,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, help="torch's own choice when left out")
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
+    parser.add_argument("--device", default="cpu", help="such as cpu or cuda")
+    parser.add_argument(
+        "--contestants", nargs="+", choices=CONTESTANTS | ON_GPU, help="all that fit the device if none"
+    )
     parser.add_argument("--quick", action="store_true", help="a toy size, one repeat, nothing written")
-    parser.add_argument("--memory-of", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", choices=CONTESTANTS | ON_GPU, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.repeats = 1
+    arguments.contestants = arguments.contestants or list(contestants(arguments))
     return arguments
 
 
@@ -304,16 +328,18 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.memory_of:
-        CONTESTANTS[arguments.memory_of].build(size)[1](arguments.batch_sizes[0])
-        print(own_peak_megabytes())
+        contestants(arguments)[arguments.memory_of].build(size, arguments.device)[1](arguments.batch_sizes[0])
+        on_gpu = arguments.device != "cpu"
+        print(torch.cuda.max_memory_allocated() / 2**20 if on_gpu else own_peak_megabytes())
         return
     results = measure(size, arguments)
     # As large as the weights, which some processors' caches hold.
-    bandwidth = read_bandwidth(megabytes=max(1, results[0].parameters * 4 // 2**20))
+    bandwidth = read_bandwidth(megabytes=max(1, results[0].parameters * 4 // 2**20), device=arguments.device)
     measured = report(size, results, bandwidth, arguments)
     print(table(measured))
     if not arguments.quick:
         name = "sampling" if arguments.size == "S" else f"sampling-{arguments.size}"
+        name += "" if arguments.device == "cpu" else "-" + arguments.device.partition(":")[0]
         write_results(name, measured)
         write_region(README, name, table(measured))
 
