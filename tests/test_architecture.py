@@ -15,6 +15,7 @@ PACKAGE = ROOT / "vqgen"
 # Lowest first. checkpoint.py knows no other room, so that any model may derive from its `Portable`.
 FLOORS = (
     "processor",
+    "native",
     "runtime",
     "checkpoint",
     "orders",

@@ -336,10 +336,15 @@ def info(options: argparse.Namespace) -> None:
     """Print versions, machine, devices and what the program sets for its process."""
     from vqgen.attention import gemv_hindrance, gemv_is_faster
     from vqgen.runtime import Setting, describe_system
+    from vqgen.tokenizer.winograd import winograd_hindrance
 
-    hindrance = gemv_hindrance() if gemv_is_faster() else "torch's libraries are made for this processor"
-    own = Setting("own kernels for few rows", hindrance is None, hindrance or "built for this processor")
-    print(describe_system(own))
+    made_for_it = None if gemv_is_faster() else "torch's libraries are made for this processor"
+    hindrances = {
+        "own kernels for few rows": made_for_it or gemv_hindrance(),
+        "own kernel for 3x3 convolutions": winograd_hindrance(),
+    }
+    own = [Setting(name, why is None, why or "built for this processor") for name, why in hindrances.items()]
+    print(describe_system(*own))
 
 
 @contextmanager

@@ -410,7 +410,7 @@ at::Tensor gemv_attention(const at::Tensor& query, const at::Tensor& keys, const
 
 }  // namespace
 
-TORCH_LIBRARY(vqgen, library) {
+TORCH_LIBRARY_FRAGMENT(vqgen, library) {
   library.def("gemv(Tensor rows, Tensor weight, Tensor? bias) -> Tensor");
   library.def("gemv_int8(Tensor rows, Tensor weight, Tensor sums, Tensor scales, Tensor? bias, float levels) -> Tensor");
   library.def("gemv_attention(Tensor query, Tensor keys, Tensor values, Tensor? visible) -> Tensor");

@@ -7,17 +7,8 @@ torch's libraries multiply. Figures are in README.md beside this file.
 """
 
 import functools
-import hashlib
-import logging
-import platform
-import shutil
-import subprocess
-import tempfile
-import threading
-import warnings
 from pathlib import Path
 
-import platformdirs
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -25,23 +16,16 @@ from torch.nn import functional as F
 
 from vqgen.attention.base import DenseAttention, DenseReach, Reach
 from vqgen.attention.int8 import Int8Linear
-from vqgen.processor import SWITCH, mkl_is_slow, processor_has_vnni, switched_off
+from vqgen.native import native_hindrance
+from vqgen.processor import mkl_is_slow, processor_has_vnni
 
 SOURCE = Path(__file__).with_name("gemv.cpp")
-FLAGS = {
-    "AVX512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
-    "AVX2": ["-march=x86-64-v3"],
-}
-"""By what torch says of the processor; others are built for any."""
-
 GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2}
 """The most rows, by type of weights; more are multiplied sooner by libraries, which arrange them for the processor's
 caches. In 8 bits there are none too many."""
 
 GEMV_QUERIES = 8
 """The most queries to read a cache for; from 12 to 16 on torch's attention is as fast."""
-
-_BUILDING = threading.Lock()
 
 
 class GemvLinear(nn.Module):
@@ -183,63 +167,28 @@ def gemv_is_faster() -> bool:
 def gemv_hindrance() -> str | None:
     """Say why `GemvLinear`, `GemvInt8Linear` and `GemvAttention` cannot work here.
 
-    Builds their kernels where they were not yet, which takes some 15 seconds, once.
-
-    They are kept in the user's cache folder for vqgen, by version of torch and kind of processor. ``VQGEN_RUNTIME=off``
-    in the environment leaves them out.
+    Builds their kernels where they were not yet; see `native_hindrance`.
 
     Returns:
         The reason, or None where it can.
     """
-    with _BUILDING:  # threads that ask at once wait for the first
-        return _hindrance()
+    flags = ["-ffp-contract=off"]
+    if processor_has_vnni():  # inputs of all 8 bits, see `Int8Linear`
+        wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+        flags += ["-DEIGHT_BITS", *(["-mavx512vnni"] if wide else [])]
+    without = "drawing goes on without the kernels for few rows, slower" if gemv_is_faster() else None
+    hindrance = native_hindrance(SOURCE, *flags, without=without)
+    if hindrance is None:
+        _tell_the_compiler()
+    return hindrance
 
 
 @functools.cache
-def _hindrance() -> str | None:
-    if switched_off():
-        return f"switched off by {SWITCH}"
-    if platform.system() != "Linux":
-        return f"they are built on Linux, and this is {platform.system()}"
-    compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
-    try:
-        torch.ops.load_library(_built(compiler))  # type: ignore[no-untyped-call]
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip()[-500:]
-        if compiler is not None and gemv_is_faster():
-            warnings.warn(f"drawing goes on without the kernels for few rows, slower: {reason}", stacklevel=2)
-        return f"they could not be built: {reason}"
+def _tell_the_compiler() -> None:
+    """What `torch.compile` has to know of the kernels: the shapes they give."""
     torch.library.register_fake("vqgen::gemv", _empty_product)
     torch.library.register_fake("vqgen::gemv_int8", lambda rows, _, sums, *__: _empty_product(rows, sums))
     torch.library.register_fake("vqgen::gemv_attention", _empty_mixture)
-    return None
-
-
-def _built(compiler: str | None) -> Path:
-    """The library of the kernels; compiled when it is not there yet."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    flags = ["-O3", "-std=c++20", "-shared", "-fPIC", "-fopenmp", "-ffp-contract=off", *FLAGS.get(capability, [])]
-    if processor_has_vnni():  # inputs of all 8 bits, see `Int8Linear`
-        flags += ["-DEIGHT_BITS", *(["-mavx512vnni"] if capability == "AVX512" else [])]
-    flags += [f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"]
-    made_of = "\n".join([SOURCE.read_text(), torch.__version__, *flags])
-    name = f"gemv-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
-    library = Path(platformdirs.user_cache_dir("vqgen", appauthor=False)) / "kernels" / name
-    if library.exists():
-        return library
-    if compiler is None:
-        raise FileNotFoundError("there is no C++ compiler; install g++ or clang")
-    library.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger(__name__).warning("building kernels for this processor, once: some 15 seconds")
-    torch_folder = Path(torch.__file__).parent
-    include = torch_folder / "include"
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        partial = Path(folder) / name
-        command = [compiler, *flags, f"-I{include}", f"-I{include / 'torch/csrc/api/include'}", str(SOURCE)]
-        command += [f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10", "-o", str(partial)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        partial.replace(library)  # whole or not at all, also when two processes build it
-    return library
 
 
 def _empty_product(rows: Tensor, weight: Tensor, *_: object) -> Tensor:

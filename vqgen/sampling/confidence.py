@@ -56,10 +56,10 @@ def sample_by_confidence(
     """Draw the whole grid, at each step the cells whose codes the prior is most (or least) certain of.
 
     Every step asks about all cells that are still empty, and draws those with the lowest entropy
-    ``-sum_c p(c) log p(c)`` of the guided distribution, before temperature and filters; cells that tie, to
-    four decimals, by raster index. ``most-informative`` draws those with the highest, whose codes tell most. The prior has to be one that was
-    trained on random orders and is told the target. A step costs a row for every empty cell, so a whole grid one by
-    one costs about as much as n / 2 rows a step.
+    ``-sum_c p(c) log p(c)`` of the guided distribution, before temperature and filters; cells that tie, to four
+    decimals, by raster index. ``most-informative`` draws those with the highest, whose codes tell most. The prior has
+    to be one that was trained on random orders and is told the target. A step costs a row for every empty cell, so a
+    whole grid one by one costs about as much as n / 2 rows a step.
 
     Args:
         prior: the prior, on any device; neither its mode nor its weights are changed.

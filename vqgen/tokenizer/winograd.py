@@ -1,10 +1,15 @@
 """3x3 convolutions by fewer multiplications, where drawing and encoding images spend most of their time."""
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vqgen.processor import processor_is_intel
+from vqgen.native import native_hindrance
+from vqgen.processor import mkl_is_slow, processor_is_intel
+
+SOURCE = Path(__file__).with_name("winograd.cpp")
 
 # For outputs at the points 0, 1, -1, 2, -2 and infinity (1509.09308, section 4.3).
 _INPUT = torch.tensor(
@@ -35,11 +40,17 @@ TILES = 256
 """Tiles worked on at a time, so that what is between input and output stays in the processor's cache."""
 
 FEWEST_CHANNELS, FEWEST_PLACES = 96, 32 * 32
-"""Below, transforming costs more than it spares."""
+"""Below, transforming costs more than it spares, with torch's products."""
+
+OWN_FEWEST_PLACES, OWN_FEWEST = 16 * 16, 2**16
+"""The same of our own kernel: places, and places times channels."""
+
+LANES = 16
+"""What numbers of channels our own kernel takes are multiples of."""
 
 
 class Convolution3x3(nn.Conv2d):
-    """A 3x3 convolution with stride 1 and padding 1, faster on Intel's CPUs where nothing learns.
+    """A 3x3 convolution with stride 1 and padding 1, faster on x86 CPUs where nothing learns.
 
     The same weights and, up to rounding (about 1e-5 of the outputs' size), the same numbers as ``nn.Conv2d``, which it
     is everywhere else: with gradients, on other devices and types, on small or narrow feature maps.
@@ -68,18 +79,44 @@ class Convolution3x3(nn.Conv2d):
 
     def _winograd_pays(self, x: Tensor) -> bool:
         height, width = x.shape[-2:]
-        return (
-            not torch.is_grad_enabled()
-            and min(self.in_channels, self.out_channels) >= FEWEST_CHANNELS
-            and height * width >= FEWEST_PLACES
-            and height % SIDE == width % SIDE == 0
-            and x.device.type == "cpu"
-            and x.dtype == self.weight.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-            # Elsewhere the library behind matrix products may be half as fast as that behind convolutions.
-            and processor_is_intel()
-        )
+        if (
+            torch.is_grad_enabled()
+            or height % SIDE
+            or width % SIDE
+            or x.device.type != "cpu"
+            or not x.dtype == self.weight.dtype == torch.float32
+            or torch.is_autocast_enabled("cpu")
+            or torch.compiler.is_compiling()
+        ):
+            return False
+        places, channels = height * width, min(self.in_channels, self.out_channels)
+        if processor_is_intel():  # elsewhere torch's matrix products may be half as fast as its convolutions
+            return channels >= FEWEST_CHANNELS and places >= FEWEST_PLACES
+        worth = places >= OWN_FEWEST_PLACES and places * channels >= OWN_FEWEST
+        return worth and _own_kernel_serves(self.in_channels, self.out_channels)
+
+
+def winograd_hindrance() -> str | None:
+    """Say why `winograd_convolution` cannot work here by a kernel of our own.
+
+    Builds it where it was not yet; see `vqgen.native.native_hindrance`. On Intel's processors it was not measured, and
+    torch's products serve.
+
+    Returns:
+        The reason, or None where it can.
+
+    Example:
+        >>> winograd_hindrance() is None or isinstance(winograd_hindrance(), str)
+        True
+    """
+    if not mkl_is_slow():
+        return "torch's libraries are made for this processor"
+    without = "images are encoded and decoded without a kernel of our own, slower"
+    return native_hindrance(SOURCE, "-ffp-contract=fast", without=without)
+
+
+def _own_kernel_serves(channels: int, outputs: int) -> bool:
+    return channels % LANES == outputs % LANES == 0 and winograd_hindrance() is None
 
 
 def winograd_convolution(
@@ -89,7 +126,7 @@ def winograd_convolution(
 
     Winograd's F(4x4, 3x3): a tile of 6x6 inputs and a kernel are transformed to 36 numbers each, multiplied one by one
     (and summed over channels: 36 matrix products), and transformed back to 4x4 outputs. 36 multiplications in place of
-    144. Images go one by one, so a batch changes nothing.
+    144. A batch changes nothing. By a kernel of our own where it can be had, else by torch's products.
 
     Args:
         x: (b, c, H, W) fp32 on the CPU; H and W divisible by 4.
@@ -115,6 +152,9 @@ def winograd_convolution(
         raise ValueError(f"expected a height and width divisible by {SIDE}, got {height} x {width}; pad the input")
     with torch.no_grad():
         outputs = weight.shape[0]
+        if _own_kernel_serves(channels, outputs):
+            found: Tensor = torch.ops.vqgen.winograd(x.permute(0, 2, 3, 1), weight, bias)
+            return found.permute(0, 3, 1, 2)
         # (d, c, 3, 3) -> (36, c, d)
         kernels = (KERNEL @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, outputs, channels).transpose(1, 2)
         across = width // SIDE

@@ -1,6 +1,5 @@
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -191,43 +190,6 @@ def test_it_says_why_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gemv, "gemv_hindrance", lambda: "there is no C++ compiler")
     with pytest.raises(RuntimeError, match=r"kernels for a few rows cannot be had: there is no C\+\+ compiler"):
         GemvLinear(nn.Linear(8, 5))
-
-
-def test_elsewhere_than_on_linux_it_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    assert gemv._hindrance.__wrapped__() == "they are built on Linux, and this is Darwin"
-
-
-@pytest.mark.skipif(platform.system() != "Linux", reason="built on Linux")
-def test_without_a_compiler_it_is_not_built_and_nobody_is_bothered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    reason = gemv._hindrance.__wrapped__()
-    assert reason == "they could not be built: there is no C++ compiler; install g++ or clang"
-    assert not recwarn
-
-
-@pytest.mark.skipif(platform.system() != "Linux" or shutil.which("g++") is None, reason="built on Linux by a compiler")
-def test_a_failed_build_is_told_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(gemv, "gemv_is_faster", lambda: True)
-    monkeypatch.setattr(gemv, "SOURCE", tmp_path / "broken.cpp")
-    (tmp_path / "broken.cpp").write_text("this is no C++")
-    with pytest.warns(UserWarning, match="without the kernels for few rows, slower: .*broken.cpp:1"):
-        reason = gemv._hindrance.__wrapped__()
-    assert "building kernels for this processor, once" in caplog.text
-    assert reason is not None
-    assert reason.startswith("they could not be built")
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "broken.cpp"]
-
-
-def test_one_variable_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VQGEN_RUNTIME", "off")
-    assert gemv._hindrance.__wrapped__() == "switched off by VQGEN_RUNTIME"
 
 
 def test_other_types_of_weights_are_refused() -> None:
