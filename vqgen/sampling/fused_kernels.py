@@ -75,14 +75,16 @@ def multiply_rows(
 
 
 @kernel
-def turned(row, partner, cosine, signed_sine, NORMALISED: tl.constexpr, ROTATED: tl.constexpr, WIDTH: tl.constexpr):
+def turned(
+    row, partner, known, cosine, signed_sine, NORMALISED: tl.constexpr, ROTATED: tl.constexpr, WIDTH: tl.constexpr
+):
     """Queries or keys (m, e), normalised and rotated; ``partner`` holds each feature's partner of the rotation."""
     if NORMALISED:
-        mean = tl.sum(row, axis=1) / WIDTH
-        variance = tl.sum(row * row, axis=1) / WIDTH - mean * mean
-        deviation = tl.sqrt(tl.maximum(variance, 0.0) + 1e-6)
-        row = (row - mean[:, None]) / deviation[:, None]
-        partner = (partner - mean[:, None]) / deviation[:, None]
+        mean = tl.sum(row, axis=1)[:, None] / WIDTH
+        centred = tl.where(known[None, :], row - mean, 0.0)
+        deviation = tl.sqrt(tl.sum(centred * centred, axis=1)[:, None] / WIDTH + 1e-6)
+        row = centred / deviation
+        partner = (partner - mean) / deviation
     if ROTATED:
         row = row * cosine + partner * signed_sine
     return row
@@ -140,8 +142,8 @@ def attend_rows(
         key_sine = tl.load(signed_sine + angles, mask=both, other=0.0).to(EXACT)
     else:
         query_cosine, query_sine, key_cosine, key_sine = query, query, key, key
-    query = turned(query, of_query, query_cosine, query_sine, NORMALISED, ROTATED, WIDTH)
-    key = turned(key, of_key, key_cosine, key_sine, NORMALISED, ROTATED, WIDTH)
+    query = turned(query, of_query, known, query_cosine, query_sine, NORMALISED, ROTATED, WIDTH)
+    key = turned(key, of_key, known, key_cosine, key_sine, NORMALISED, ROTATED, WIDTH)
     query = tl.where(known[None, :], query, 0.0) / tl.sqrt(tl.full((1, 1), WIDTH, EXACT))
     key = tl.where(both, key, 0.0).to(keys.dtype.element_ty)
 
