@@ -91,6 +91,8 @@ def fusion_hindrance(block: Block) -> str | None:
     weight: Tensor = product.weight
     if weight.dtype not in EXACT:
         return f"there are no fused kernels for {weight.dtype}"
+    if torch.is_autocast_enabled(weight.device.type):
+        return "under autocast rows may be of another type than weights"
     if not weight.is_cuda and not _interpreted():
         return "there are no fused kernels but for GPUs"
     if importlib.util.find_spec("triton") is None:

@@ -125,7 +125,7 @@ def attend_rows(
     held = tl.load(places)
 
     # The query is a tile of one row, made as the keys are.
-    partner = (feature + WIDTH // 2) % WIDTH
+    partner = (feature + WIDTH - WIDTH // 2) % WIDTH  # half the width before it, around the end
     mine = mixed + ((image * COUNT + number) * 3 * HEADS + head) * WIDTH
     query = tl.load(mine + feature, mask=known, other=0.0).to(EXACT)[None, :]
     of_query = tl.load(mine + partner, mask=known, other=0.0).to(EXACT)[None, :]

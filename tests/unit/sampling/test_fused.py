@@ -158,6 +158,8 @@ def test_what_cannot_be_fused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fusion_hindrance(block()) == "there are no fused kernels but for GPUs"
     assert fusion_hindrance(block(memory=True)) == "it looks at a memory"
     assert fusion_hindrance(block().to(torch.float8_e4m3fn)) == "there are no fused kernels for torch.float8_e4m3fn"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fusion_hindrance(block()) == "under autocast rows may be of another type than weights"
     layer = torch.nn.Identity()
     assert fused.fused(layer) is layer
     monkeypatch.setenv("VQGEN_RUNTIME", "off")
