@@ -20,6 +20,7 @@ from vqgen.native import native_hindrance
 from vqgen.processor import mkl_is_slow, processor_has_vnni
 
 SOURCE = Path(__file__).with_name("gemv.cpp")
+
 GEMV_ROWS = {torch.float32: 4, torch.bfloat16: 2}
 """The most rows, by type of weights; more are multiplied sooner by libraries, which arrange them for the processor's
 caches. In 8 bits there are none too many."""

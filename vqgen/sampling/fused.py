@@ -18,7 +18,8 @@ from vqgen.prior.root_mean_square import EPSILON, RMSNorm
 from vqgen.processor import SWITCH, switched_off
 
 FEW_ROWS = 4
-"""Up to so many rows the kernels multiply; more are multiplied sooner by torch's library."""
+"""Up to so many rows the kernels multiply, one after the other; more are left to torch's library, which takes them at
+once. From where on that is sooner was not measured."""
 
 TILE = 8192
 """Weights that one program holds."""
