@@ -17,8 +17,9 @@ $(VENV)/.installed-%: pyproject.toml
 quickstart: $(VENV)/.installed-openmoji ## learn OpenMoji and draw new ones, in about 8 minutes
 	$(BIN)/vqgen quickstart $(ARGS)
 
+# A test process that dies ends the run: begun anew, pytest-xdist would wait for it for ever.
 test: $(VENV)/.installed-dev lint ## lint, types and tests
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart=0 $(ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting, lint and types, changing nothing
 	$(BIN)/ruff format --check .

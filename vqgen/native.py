@@ -1,6 +1,5 @@
 """C++ sources of our own: compiled for this processor by the first process that needs them, and kept."""
 
-import functools
 import hashlib
 import logging
 import platform
@@ -24,6 +23,9 @@ FLAGS = {
 
 _BUILDING = threading.Lock()
 
+_FOUND: dict[tuple[Path, tuple[str, ...]], str | None] = {}
+"""What was found for a source and its flags: loading a library twice, from two folders, would end the process."""
+
 
 def native_hindrance(source: Path, *flags: str, without: str | None = None) -> str | None:
     """Say why the operators of a C++ source cannot be had here; loads them, and first builds them where they were not.
@@ -46,10 +48,11 @@ def native_hindrance(source: Path, *flags: str, without: str | None = None) -> s
         True
     """
     with _BUILDING:  # threads that ask at once wait for the first
-        return _hindrance(source, flags, without)
+        if (source, flags) not in _FOUND:
+            _FOUND[source, flags] = _hindrance(source, flags, without)
+        return _FOUND[source, flags]
 
 
-@functools.cache
 def _hindrance(source: Path, flags: tuple[str, ...], without: str | None) -> str | None:
     if switched_off():
         return f"switched off by {SWITCH}"

@@ -39,7 +39,9 @@ def test_it_is_built_once_and_kept(
     assert torch.equal(torch.ops.vqgen_test_built.twice(torch.ones(2)), torch.full((2,), 2.0))
     assert caplog.text.count("building kernels for this processor, once") == 1
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert native._hindrance.__wrapped__(source, ("-DFACTOR=2",), None) is None  # no compiler is asked for
+    assert native._hindrance(source, ("-DFACTOR=2",), None) is None  # no compiler is asked for
+    monkeypatch.setenv("XDG_CACHE_HOME", str(source.parent / "elsewhere"))
+    assert native_hindrance(source, "-DFACTOR=2", without="other words") is None  # nor is it loaded a second time
     (library,) = (source.parent / "cache").rglob("*.so")
     assert library.name.startswith("source-")
     assert "no C++ compiler" in str(native_hindrance(source, "-DFACTOR=3"))  # other flags, another library
